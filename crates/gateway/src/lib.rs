@@ -1,0 +1,1 @@
+//! The binary: sockets, tasks, configuration and command line.

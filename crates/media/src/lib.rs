@@ -1,0 +1,1 @@
+//! Sans-IO audio: RTP and RTCP, G.711, telephone events, SDP and offer/answer.

@@ -1,0 +1,27 @@
+//! The nouns of Trunkline, as values: they parse, print and compare.
+//!
+//! No I/O and no policy lives here. Every other crate may use this one; it uses none of them.
+//!
+//! | noun | module |
+//! |---|---|
+//! | a telephone number in international form | [`e164`] |
+//! | names of calls, legs, bridges, trunks and nodes | [`id`] |
+//! | why a call ended, and whose fault | [`cause`] |
+//! | a trunk, its gateways, and what may be dialled over it | [`trunk`] |
+//! | what is kept about a call once it is over | [`record`] |
+
+pub mod cause;
+pub mod clock;
+pub mod e164;
+pub mod id;
+pub mod record;
+pub mod trunk;
+
+pub use cause::{Cause, Party, Q850, Stage};
+pub use e164::{E164, InvalidE164};
+pub use id::{BridgeId, CallId, InvalidId, LegId, NodeId, TrunkId};
+pub use record::{CallRecord, LegQuality};
+pub use trunk::{
+    Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, PatternRoute, Reliability, SessionTimerPolicy,
+    Transport, Trunk, TrunkMatch,
+};

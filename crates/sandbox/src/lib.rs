@@ -1,0 +1,1 @@
+//! A SIP carrier with magic numbers, for trying, testing and developing offline.

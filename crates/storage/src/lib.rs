@@ -1,0 +1,1 @@
+//! SQLite and PostgreSQL storage: call records, outbox and job queue.

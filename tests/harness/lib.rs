@@ -1,0 +1,1 @@
+//! The simulated world and the drivers of real peers that the whole-system tests share.
