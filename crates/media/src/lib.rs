@@ -1,1 +1,8 @@
 //! Sans-IO audio: RTP and RTCP, G.711, telephone events, SDP and offer/answer.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+pub mod negotiated;
+
+pub use negotiated::{Direction, Negotiated, Payload, PayloadMap};
