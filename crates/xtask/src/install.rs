@@ -1,0 +1,98 @@
+//! Installing what is missing, with the system's own package tool.
+
+use crate::shell::{in_path, run, say};
+use anyhow::{Result, bail};
+use std::path::Path;
+use std::process::Command;
+
+/// Something outside this repository that a command needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Need {
+    /// The Debian package that has it.
+    package: &'static str,
+    /// What it is for, as said to the person who waits.
+    purpose: &'static str,
+    present: fn() -> bool,
+}
+
+/// A C compiler: the bundled SQLite is C.
+pub(crate) const C_COMPILER: Need =
+    Need { package: "gcc", purpose: "a C compiler for the bundled SQLite", present: || in_path("cc") };
+
+/// The C library's headers, which `gcc` alone does not bring.
+pub(crate) const C_HEADERS: Need = Need {
+    package: "libc6-dev",
+    purpose: "the C library's headers",
+    present: || Path::new("/usr/include/stdio.h").exists(),
+};
+
+/// cmake: C libraries build with it.
+pub(crate) const CMAKE: Need =
+    Need { package: "cmake", purpose: "builds of C libraries", present: || in_path("cmake") };
+
+/// SIPp, the carrier in the process tests.
+pub(crate) const SIPP: Need =
+    Need { package: "sip-tester", purpose: "SIPp, the carrier in the tests", present: || in_path("sipp") };
+
+/// baresip, a user agent that is not ours.
+pub(crate) const BARESIP: Need = Need {
+    package: "baresip-core",
+    purpose: "baresip, a foreign user agent",
+    present: || in_path("baresip"),
+};
+
+/// PostgreSQL, for the storage tests.
+pub(crate) const POSTGRESQL: Need =
+    Need { package: "postgresql", purpose: "the storage tests run on it too", present: has_postgres };
+
+/// What a build needs.
+pub(crate) const BUILD: &[Need] = &[C_COMPILER, C_HEADERS, CMAKE];
+
+/// Installs what is not there yet.
+///
+/// # Errors
+/// When something is missing and there is no way to install it here.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let missing: Vec<Need> = needs.iter().copied().filter(|need| !(need.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    for need in &missing {
+        say(format!("{} is missing ({})", need.package, need.purpose));
+    }
+    if !in_path("apt-get") {
+        bail!("there is no apt-get here: install these yourself, then try again: {}", packages.join(" "));
+    }
+    say("updating the package lists (apt-get update)");
+    run(apt_get()?.args(["update", "-qq"]))?;
+    say(format!("installing {} (apt-get install)", packages.join(" ")));
+    run(apt_get()?.args(["install", "-y", "-qq", "--no-install-recommends"]).args(&packages))?;
+    match missing.iter().find(|need| !(need.present)()) {
+        Some(need) => {
+            bail!("{} was installed, but what it is for is still missing: {}", need.package, need.purpose)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns apt-get as root: directly, or through a sudo that does not ask.
+fn apt_get() -> Result<Command> {
+    let mut command = if rustix::process::geteuid().is_root() {
+        Command::new("apt-get")
+    } else if in_path("sudo") {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        return Ok(sudo);
+    } else {
+        bail!("installing packages needs root: run this as root, or install sudo");
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    Ok(command)
+}
+
+/// Whether a PostgreSQL server is installed; Debian keeps it out of PATH.
+fn has_postgres() -> bool {
+    let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") else { return in_path("postgres") };
+    versions.flatten().any(|version| version.path().join("bin/postgres").is_file())
+}
