@@ -1,1 +1,23 @@
-//! Sans-IO B2BUA and bridge: routing, trunk health and limits, call records.
+//! The heart of Trunkline: calls, as a sans-IO back-to-back user agent, and the audio bridge that joins them.
+//!
+//! Nothing on the call path waits for a database: an immutable [`RoutingTable`] says where calls go, and
+//! records of calls are events that the shell writes behind.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+mod error;
+mod explain;
+mod limit;
+mod port;
+mod route;
+#[cfg(test)]
+mod testing;
+mod trunk;
+
+pub use error::{ConfigError, RouteProblem};
+pub use explain::{Admitted, Asked, Criterion, Explain, Refusal, Verdict, decide, explain};
+pub use limit::{Limits, TokenBucket};
+pub use port::PortPool;
+pub use route::{Dialled, NoRoute, Route, RoutingTable, Rule};
+pub use trunk::{Behaviour, Choice, HealthChange, TrunkLoad, Trunks};
