@@ -1,1 +1,3 @@
 //! The binary: sockets, tasks, configuration and command line.
+
+pub mod config;
