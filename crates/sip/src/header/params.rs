@@ -1,0 +1,60 @@
+//! Parameters after a semicolon.
+
+use super::list::find_outside;
+
+/// `;name=value` parameters of a header field or a URI, in order.
+///
+/// Names compare without case (RFC 3261 §7.3.1). Values are given as they stand, quotes included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Params<'a> {
+    text: &'a str,
+}
+
+impl<'a> Params<'a> {
+    /// Takes text that is empty or starts at, or just after, a semicolon.
+    pub fn new(text: &'a str) -> Self {
+        Self { text }
+    }
+
+    /// Returns the parameters as they stand.
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// Returns each name with its value, if it has one.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
+        let mut rest = Some(self.text);
+        std::iter::from_fn(move || {
+            loop {
+                let text = rest.take()?;
+                let param = match find_outside(text.as_bytes(), b';') {
+                    Some(at) => {
+                        rest = text.get(at + 1..);
+                        text.get(..at)?
+                    }
+                    None => text,
+                };
+                let param = param.trim_ascii();
+                if param.is_empty() {
+                    continue;
+                }
+                return Some(match param.split_once('=') {
+                    Some((name, value)) => (name.trim_ascii_end(), Some(value.trim_ascii_start())),
+                    None => (param, None),
+                });
+            }
+        })
+    }
+
+    /// Returns the value of a parameter; of a parameter without a value, the empty text.
+    pub fn value(&self, name: &str) -> Option<&'a str> {
+        self.iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.unwrap_or_default())
+    }
+
+    /// Returns true if the parameter is there, with or without a value.
+    pub fn has(&self, name: &str) -> bool {
+        self.value(name).is_some()
+    }
+}

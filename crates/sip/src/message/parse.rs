@@ -1,0 +1,319 @@
+//! Reading messages.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::build::has_control;
+use super::error::{ParseError, ParseErrorKind, wants_answer};
+use super::{Field, HEADER_BYTES_MAX, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, MessageBuilder, Span, Start};
+use crate::header::{Name, decimal, is_token_byte};
+use crate::method::Method;
+
+/// Reads one whole message.
+pub(super) fn message(bytes: Bytes) -> Result<Message, ParseError> {
+    match read(&bytes) {
+        Ok(message) => Ok(message),
+        Err(kind) => Err(ParseError::new(kind, salvage(&bytes))),
+    }
+}
+
+fn read(bytes: &Bytes) -> Result<Message, ParseErrorKind> {
+    let mut bytes = bytes.clone();
+    // RFC 3261 §7.5: line ends before the start line are ignored.
+    let leading = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let _line_ends = bytes.split_to(leading);
+    if bytes.is_empty() {
+        return Err(ParseErrorKind::Empty);
+    }
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(ParseErrorKind::MessageTooLarge);
+    }
+    let (first, first_end) = line(&bytes, 0).ok_or(ParseErrorKind::Truncated)?;
+    let start = start_line(first)?;
+    let mut head = Head { fields: Vec::with_capacity(FIELDS), folded: false, carriage_returns: 0, end: 0 };
+    head.carriage_returns = usize::from(first.len() + 1 < first_end);
+    head.read(&bytes, first_end)?;
+    check_bytes(bytes.get(..head.end).unwrap_or_default(), head.carriage_returns)?;
+    if head.folded {
+        bytes = unfolded(&bytes, &head.fields);
+    }
+    let mut message = Message { bytes, body: Bytes::new(), start, fields: Arc::from(head.fields) };
+    check_headers(&message)?;
+    cut_body(&mut message, head.end)?;
+    Ok(message)
+}
+
+/// The header section while it is read.
+struct Head {
+    fields: Vec<Field>,
+    /// A value runs over more than one line.
+    folded: bool,
+    /// How many lines ended in CR LF rather than LF.
+    carriage_returns: usize,
+    /// Where the body starts.
+    end: usize,
+}
+
+impl Head {
+    fn read(&mut self, bytes: &[u8], mut at: usize) -> Result<(), ParseErrorKind> {
+        loop {
+            let (text, next) = line(bytes, at).ok_or(ParseErrorKind::Truncated)?;
+            self.carriage_returns += usize::from(at + text.len() + 1 < next);
+            match text.first() {
+                None => {
+                    self.end = next;
+                    return Ok(());
+                }
+                Some(b' ' | b'\t') => self.continue_field(at, text)?,
+                Some(_) => self.add_field(at, text)?,
+            }
+            at = next;
+        }
+    }
+
+    fn add_field(&mut self, at: usize, text: &[u8]) -> Result<(), ParseErrorKind> {
+        if self.fields.len() >= HEADERS_MAX {
+            return Err(ParseErrorKind::TooManyHeaders);
+        }
+        if text.len() > HEADER_BYTES_MAX {
+            return Err(ParseErrorKind::HeaderTooLarge);
+        }
+        let colon = memchr::memchr(b':', text).ok_or(ParseErrorKind::HeaderLine)?;
+        let (name, value) = text.split_at_checked(colon).ok_or(ParseErrorKind::HeaderLine)?;
+        // Only space and tab may stand before the colon: elements that skip more would see other headers than we do.
+        let name_len = name.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')).map_or(0, |last| last + 1);
+        let name = name.get(..name_len).unwrap_or_default();
+        let known = Name::parse(name);
+        if known.is_none() && (name.is_empty() || !name.iter().all(|&byte| is_token_byte(byte))) {
+            return Err(ParseErrorKind::HeaderLine);
+        }
+        let value = value.get(1..).unwrap_or_default();
+        let before = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let value_start = at + colon + 1 + before;
+        let value_len = value.get(before..).unwrap_or_default().trim_ascii_end().len();
+        self.fields.push(Field {
+            known,
+            name: Span::new(at, at + name_len),
+            value: Span::new(value_start, value_start + value_len),
+        });
+        Ok(())
+    }
+
+    fn continue_field(&mut self, at: usize, text: &[u8]) -> Result<(), ParseErrorKind> {
+        let field = self.fields.last_mut().ok_or(ParseErrorKind::HeaderLine)?;
+        let len = text.trim_ascii_end().len();
+        // A line of nothing but space adds nothing.
+        if len == 0 {
+            return Ok(());
+        }
+        self.folded = true;
+        if field.value.len == 0 {
+            let before = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            field.value = Span::new(at + before, at + len);
+        } else {
+            field.value = Span::new(field.value.start as usize, at + len);
+        }
+        if at + len - field.name.start as usize > HEADER_BYTES_MAX {
+            return Err(ParseErrorKind::HeaderTooLarge);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the line that starts at an offset without its line end, and where the next one starts.
+fn line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let rest = bytes.get(at..)?;
+    let end = memchr::memchr(b'\n', rest)?;
+    let text = rest.get(..end)?;
+    Some((text.strip_suffix(b"\r").unwrap_or(text), at + end + 1))
+}
+
+fn start_line(text: &[u8]) -> Result<Start, ParseErrorKind> {
+    if text.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"SIP/")) {
+        return status_line(text);
+    }
+    let space = memchr::memchr(b' ', text).ok_or(ParseErrorKind::StartLine)?;
+    let last = memchr::memrchr(b' ', text).ok_or(ParseErrorKind::StartLine)?;
+    let version = text.get(last + 1..).unwrap_or_default();
+    if !version.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"SIP/")) || last <= space {
+        return Err(ParseErrorKind::StartLine);
+    }
+    let method = Method::parse(text.get(..space).unwrap_or_default()).ok_or(ParseErrorKind::Method)?;
+    if !version.eq_ignore_ascii_case(b"SIP/2.0") {
+        return Err(ParseErrorKind::Version);
+    }
+    let uri = text.get(space + 1..last).unwrap_or_default();
+    let malformed = |byte: &u8| *byte <= b' ' || matches!(byte, b'<' | b'>' | b'"' | 0x7f);
+    if uri.is_empty() || uri.iter().any(malformed) || std::str::from_utf8(uri).is_err() {
+        return Err(ParseErrorKind::RequestUri);
+    }
+    // Offsets of the start line are offsets of the message: leading line ends were cut off.
+    Ok(Start::Request { method, uri: Span::new(space + 1, last) })
+}
+
+fn status_line(text: &[u8]) -> Result<Start, ParseErrorKind> {
+    let (version, rest) = text.split_at_checked(7).ok_or(ParseErrorKind::StartLine)?;
+    if !version.eq_ignore_ascii_case(b"SIP/2.0") {
+        return Err(ParseErrorKind::Version);
+    }
+    let digits = rest.strip_prefix(b" ").ok_or(ParseErrorKind::StartLine)?;
+    let code = digits.get(..3).ok_or(ParseErrorKind::Status)?;
+    let status = decimal(code, 699).filter(|code| *code >= 100).ok_or(ParseErrorKind::Status)?;
+    let reason = digits.get(3..).unwrap_or_default();
+    // The space before an empty reason phrase is often left out.
+    if !reason.is_empty() && !reason.starts_with(b" ") {
+        return Err(ParseErrorKind::Status);
+    }
+    let status = u16::try_from(status).map_err(|_| ParseErrorKind::Status)?;
+    Ok(Start::Response { status, reason: Span::new(12.min(text.len()), text.len()) })
+}
+
+/// Refuses control characters: NUL and friends end text early for some readers, a lone CR ends a line for some.
+fn check_bytes(head: &[u8], carriage_returns: usize) -> Result<(), ParseErrorKind> {
+    let mut strange = false;
+    let mut returns = 0_usize;
+    for &byte in head {
+        strange |= (byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n')) | (byte == 0x7f);
+        returns += usize::from(byte == b'\r');
+    }
+    if strange || returns != carriage_returns { Err(ParseErrorKind::ControlCharacter) } else { Ok(()) }
+}
+
+/// Returns the message with the line breaks inside its values replaced by spaces.
+fn unfolded(bytes: &[u8], fields: &[Field]) -> Bytes {
+    let mut plain = bytes.to_vec();
+    for field in fields {
+        let start = field.value.start as usize;
+        for byte in plain.get_mut(start..start + field.value.len as usize).into_iter().flatten() {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+    }
+    Bytes::from(plain)
+}
+
+/// Checks what every receiver needs before it can find a transaction.
+fn check_headers(message: &Message) -> Result<(), ParseErrorKind> {
+    let mut seen = 0_u128;
+    for field in message.fields.iter() {
+        let Some(name) = field.known else { continue };
+        let bit = 1_u128 << (name as u8);
+        if seen & bit != 0 && name.is_singleton() {
+            check_repeated(message, name)?;
+        }
+        seen |= bit;
+    }
+    for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
+        if seen & (1 << (name as u8)) == 0 {
+            return Err(ParseErrorKind::Missing(name));
+        }
+    }
+    let malformed = ParseErrorKind::Malformed;
+    message.top_via().map_err(|_| malformed(Name::Via))?;
+    message.from().map_err(|_| malformed(Name::From))?;
+    message.to().map_err(|_| malformed(Name::To))?;
+    let call_id = message.call_id();
+    if call_id.is_empty() || call_id.contains([' ', '\t', '\u{fffd}']) {
+        return Err(malformed(Name::CallId));
+    }
+    let cseq = message.cseq().map_err(|_| malformed(Name::CSeq))?;
+    if message.method().is_some_and(|method| *method != cseq.method) {
+        return Err(ParseErrorKind::MethodMismatch);
+    }
+    if seen & (1 << (Name::MaxForwards as u8)) != 0 && message.max_forwards().is_none() {
+        return Err(malformed(Name::MaxForwards));
+    }
+    Ok(())
+}
+
+/// Says whether two fields of a name that may stand only once do any harm: a Content-Length that agrees with
+/// itself does not.
+fn check_repeated(message: &Message, name: Name) -> Result<(), ParseErrorKind> {
+    let mut lengths = message.headers(name).map(content_length);
+    let first = lengths.next().flatten();
+    if name == Name::ContentLength && first.is_some() && lengths.all(|length| length == first) {
+        return Ok(());
+    }
+    Err(ParseErrorKind::Repeated(name))
+}
+
+fn cut_body(message: &mut Message, start: usize) -> Result<(), ParseErrorKind> {
+    let there = message.bytes.len() - start;
+    let length = match message.raw(Name::ContentLength) {
+        Some(value) => content_length(value).ok_or(ParseErrorKind::Malformed(Name::ContentLength))?,
+        None => there,
+    };
+    if length > there {
+        return Err(ParseErrorKind::BodyTruncated);
+    }
+    // RFC 3261 §18.3: bytes of a datagram past the body are discarded.
+    message.bytes.truncate(start + length);
+    if length > 0 {
+        message.body = message.bytes.slice(start..);
+    }
+    Ok(())
+}
+
+/// Reads a Content-Length: one to ten digits, and no more than a message may have.
+pub(crate) fn content_length(value: &[u8]) -> Option<usize> {
+    if value.len() > 10 {
+        return None;
+    }
+    decimal(value, MESSAGE_BYTES_MAX as u64).and_then(|length| usize::try_from(length).ok())
+}
+
+/// Keeps of a malformed request what an answer needs, if it is there: Via to send it along, and the headers that
+/// tell its sender what is answered. They are copied only when they hold nothing that could forge another header.
+fn salvage(bytes: &[u8]) -> Option<Message> {
+    let leading = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let bytes = bytes.get(leading..)?;
+    let bytes = bytes.get(..bytes.len().min(MESSAGE_BYTES_MAX))?;
+    let (first, mut at) = line(bytes, 0)?;
+    let method = Method::parse(first.split(|byte| matches!(byte, b' ' | b'\t')).next()?)?;
+    if !wants_answer(&method) || first.starts_with(b"SIP/") {
+        return None;
+    }
+    let mut builder = MessageBuilder::request(method, SALVAGED_URI);
+    let mut seen = Vec::with_capacity(8);
+    while let Some((text, mut next)) = line(bytes, at) {
+        if text.is_empty() {
+            break;
+        }
+        // Take the lines that continue this one.
+        while bytes.get(next).is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+            next = line(bytes, next)?.1;
+        }
+        let field = bytes.get(at..next)?.trim_ascii_end();
+        at = next;
+        let Some(colon) = memchr::memchr(b':', field) else { continue };
+        let Some(name) = Name::parse(field.get(..colon)?.trim_ascii_end()) else { continue };
+        let wanted = match name {
+            Name::Via => seen.len() < HEADERS_MAX,
+            Name::From | Name::To | Name::CallId | Name::CSeq => !seen.contains(&name),
+            _ => false,
+        };
+        if !wanted {
+            continue;
+        }
+        let mut value = field.get(colon + 1..)?.to_vec();
+        value.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
+        let value = value.trim_ascii();
+        if value.is_empty() || has_control(value) {
+            return None;
+        }
+        seen.push(name);
+        builder = builder.header(name, value);
+    }
+    let request = builder.finish().ok()?;
+    let whole =
+        [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq].iter().all(|name| seen.contains(name));
+    (whole && request.top_via().is_ok()).then_some(request)
+}
+
+/// Stands where the URI of a malformed request stood; no response shows it.
+const SALVAGED_URI: &str = "sip:malformed.invalid";
+
+/// Room for the fields of an ordinary INVITE without growing.
+const FIELDS: usize = 32;
