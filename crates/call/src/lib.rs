@@ -6,7 +6,9 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod command;
 mod error;
+mod event;
 mod explain;
 mod limit;
 mod port;
@@ -15,7 +17,9 @@ mod route;
 mod testing;
 mod trunk;
 
+pub use command::{BridgeCommand, Gate};
 pub use error::{ConfigError, RouteProblem};
+pub use event::{BridgeEvent, BridgeStats, CallEvent, Counts, Side, Totals};
 pub use explain::{Admitted, Asked, Criterion, Explain, Refusal, Verdict, decide, explain};
 pub use limit::{Limits, TokenBucket};
 pub use port::PortPool;
