@@ -1,1 +1,55 @@
-//! SQLite and PostgreSQL storage: call records, outbox and job queue.
+//! What Trunkline keeps: SQLite by default, PostgreSQL by URL, one set of queries for both.
+//!
+//! ```no_run
+//! # async fn example(records: Vec<trunkline_model::CallRecord>) -> Result<(), trunkline_storage::Error> {
+//! use trunkline_storage::{Store, calls};
+//!
+//! let store = Store::open("sqlite:trunkline.db").await?; // or postgres://user@host/database
+//!
+//! // A unit of work: all of it or nothing, on disk when `write` returns.
+//! store.write(move |db| Box::pin(async move { calls::insert(db, &records).await })).await?;
+//!
+//! // Reads never wait for writes.
+//! let mut db = store.read().await?;
+//! let page = calls::list(&mut db, &calls::Filter::default(), None, 100).await?;
+//! # let _ = page;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Functions of the table modules take a [`Connection`] and compose: whatever is called inside one
+//! [`Store::write`] is one transaction. Times are arguments, in milliseconds since the Unix epoch.
+//!
+//! **Durability.** [`Store::write`] returns after the commit was synced: SQLite in WAL mode with
+//! `synchronous=FULL`, PostgreSQL with `synchronous_commit` never off. SQLite has one writer that gathers
+//! the units which arrive while a sync is under way and commits them together (see [`Statistics`]); each
+//! has a savepoint, so that one which fails undoes only itself.
+//!
+//! **TLS to PostgreSQL** is not built in: a URL with `sslmode=require` or stricter is refused.
+
+mod db;
+mod error;
+mod migration;
+
+pub mod calls;
+
+pub use db::{BoxFuture, Connection, Statistics, Store};
+pub use error::Error;
+
+/// Every statement, by module.
+const STATEMENTS: &[&[db::Sql]] = &[calls::STATEMENTS];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn every_module_with_statements_is_listed() {
+        let sources = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+        let texts = sources.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+        let declaring =
+            texts.filter(|path| fs::read_to_string(path).unwrap().contains("\nstatements! {")).count();
+        assert_eq!(declaring, super::STATEMENTS.len());
+    }
+}

@@ -1,0 +1,188 @@
+//! Call records (CDRs): written once, behind the call.
+
+use crate::db::{Connection, Row, Value, statements, values};
+use crate::error::Error;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use trunkline_model::{CallId, CallRecord, Cause, LegQuality, Party, Q850, Stage};
+
+statements! {
+    INSERT = "INSERT INTO calls (id, started_ms, from_user, to_user, trunk_in, trunk_out, attempts, \
+        rang_ms, answered_ms, ended_ms, sip, q850, ended_by, stage, ended_trunk, detail, \
+        caller_media, callee_media) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
+        ON CONFLICT (id) DO NOTHING";
+    BY_ID = "SELECT * FROM calls WHERE id = $1";
+    LIST = "SELECT * FROM calls \
+        WHERE started_ms >= $1 AND started_ms < $2 AND (started_ms, id) < ($3, $4) \
+        AND ($5 = '' OR trunk_in = $5 OR trunk_out = $5) \
+        ORDER BY started_ms DESC, id DESC LIMIT $6";
+}
+
+/// Which calls to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Calls that started at this time or later.
+    pub from_unix_ms: Option<i64>,
+    /// Calls that started before this time.
+    pub until_unix_ms: Option<i64>,
+    /// Calls in or out over this trunk.
+    pub trunk: Option<trunkline_model::TrunkId>,
+}
+
+/// Where a page ended: the next one goes on behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// When the last call of the page started.
+    pub started_unix_ms: i64,
+    /// That call.
+    pub call: CallId,
+}
+
+/// Keeps the records. A record of a call that has one already changes nothing, so that a batch whose fate
+/// is not known may be written again.
+///
+/// Durations are kept to the millisecond.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn insert(db: &mut Connection, records: &[CallRecord]) -> Result<(), Error> {
+    for record in records {
+        let cause = &record.cause;
+        let values: &[Value<'_>] = values![
+            record.call.to_string(),
+            record.started_unix_ms,
+            record.from.as_str(),
+            record.to.as_str(),
+            record.trunk_in.as_ref().map(|trunk| trunk.as_str()),
+            record.trunk_out.as_ref().map(|trunk| trunk.as_str()),
+            i64::from(record.attempts),
+            record.rang_after.map(whole_ms),
+            record.answered_after.map(whole_ms),
+            whole_ms(record.ended_after),
+            i64::from(cause.sip),
+            i64::from(cause.q850.0),
+            cause.ended_by.as_str(),
+            cause.stage.as_str(),
+            cause.trunk.as_ref().map(|trunk| trunk.as_str()),
+            cause.detail.as_str(),
+            Value::json(record.caller_media.as_ref().map(Media::from).as_ref()),
+            Value::json(record.callee_media.as_ref().map(Media::from).as_ref()),
+        ];
+        db.execute(INSERT, values).await?;
+    }
+    Ok(())
+}
+
+/// Returns the record of a call.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn by_id(db: &mut Connection, call: CallId) -> Result<Option<CallRecord>, Error> {
+    let row = db.fetch_optional(BY_ID, values![call.to_string()]).await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Returns up to `limit` records, the latest first, and the position behind the last one when there may be
+/// more.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn list(
+    db: &mut Connection,
+    filter: &Filter,
+    after: Option<&Position>,
+    limit: u16,
+) -> Result<(Vec<CallRecord>, Option<Position>), Error> {
+    // Behind every call: no id begins with a tilde.
+    let (before_ms, before_id) =
+        after.map_or((i64::MAX, "~".to_owned()), |after| (after.started_unix_ms, after.call.to_string()));
+    let values = values![
+        filter.from_unix_ms.unwrap_or(i64::MIN),
+        filter.until_unix_ms.unwrap_or(i64::MAX),
+        before_ms,
+        before_id,
+        filter.trunk.as_ref().map_or("", |trunk| trunk.as_str()),
+        i64::from(limit),
+    ];
+    let rows = db.fetch_all(LIST, values).await?;
+    let records = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let last = records.last().filter(|_| records.len() == usize::from(limit));
+    let next = last.map(|last| Position { started_unix_ms: last.started_unix_ms, call: last.call });
+    Ok((records, next))
+}
+
+fn read(row: &Row) -> Result<CallRecord, Error> {
+    Ok(CallRecord {
+        call: row.parse("id")?,
+        from: row.read("from_user")?,
+        to: row.read("to_user")?,
+        trunk_in: row.parse_optional("trunk_in")?,
+        trunk_out: row.parse_optional("trunk_out")?,
+        attempts: row.narrow("attempts")?,
+        started_unix_ms: row.read("started_ms")?,
+        rang_after: row.read::<Option<i64>>("rang_ms")?.map(duration),
+        answered_after: row.read::<Option<i64>>("answered_ms")?.map(duration),
+        ended_after: duration(row.read("ended_ms")?),
+        cause: Cause {
+            sip: row.narrow("sip")?,
+            q850: Q850(row.narrow("q850")?),
+            ended_by: row.read_name::<Party>("ended_by")?,
+            stage: row.read_name::<Stage>("stage")?,
+            trunk: row.parse_optional("ended_trunk")?,
+            detail: row.read("detail")?,
+        },
+        caller_media: row.read_json::<Media>("caller_media")?.map(LegQuality::from),
+        callee_media: row.read_json::<Media>("callee_media")?.map(LegQuality::from),
+    })
+}
+
+fn whole_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn duration(whole_ms: i64) -> Duration {
+    Duration::from_millis(whole_ms.max(0).unsigned_abs())
+}
+
+/// [`LegQuality`] as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Media {
+    codec: String,
+    packets_received: u64,
+    packets_sent: u64,
+    packets_lost: u64,
+    packets_refused: u64,
+    jitter_ms_max: f32,
+    mos: Option<f32>,
+}
+
+impl From<&LegQuality> for Media {
+    fn from(quality: &LegQuality) -> Self {
+        // JSON knows no NaN and no infinity.
+        let finite = |value: f32| if value.is_finite() { value } else { 0.0 };
+        Self {
+            codec: quality.codec.replace('\0', "\u{fffd}"),
+            packets_received: quality.packets_received,
+            packets_sent: quality.packets_sent,
+            packets_lost: quality.packets_lost,
+            packets_refused: quality.packets_refused,
+            jitter_ms_max: finite(quality.jitter_ms_max),
+            mos: quality.mos.map(finite),
+        }
+    }
+}
+
+impl From<Media> for LegQuality {
+    fn from(media: Media) -> Self {
+        Self {
+            codec: media.codec,
+            packets_received: media.packets_received,
+            packets_sent: media.packets_sent,
+            packets_lost: media.packets_lost,
+            packets_refused: media.packets_refused,
+            jitter_ms_max: media.jitter_ms_max,
+            mos: media.mos,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! One connection of either engine, and the values that go in and out of it.
+
+use super::Sql;
+use crate::error::{Error, Reason};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgRow, Postgres};
+use sqlx::sqlite::{Sqlite, SqliteRow};
+use sqlx::types::Json;
+use sqlx::{Decode, Executor, Row as _, SqlSafeStr, Type};
+use std::borrow::Cow;
+use uuid::Uuid;
+
+/// A connection to the database: inside [`Store::write`](super::Store::write) a transaction, from
+/// [`Store::read`](super::Store::read) read-only.
+pub struct Connection {
+    engine: Engine,
+    /// A statement failed: PostgreSQL then turns COMMIT into ROLLBACK without saying so.
+    failed: bool,
+    /// What is wrong with the disk under SQLite, where a statement or command met it.
+    fault: Option<Fault>,
+}
+
+/// A failure of the disk under SQLite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    DiskFull,
+    DiskFailed,
+}
+
+enum Engine {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Connection {
+    pub(super) fn sqlite(connection: PoolConnection<Sqlite>) -> Self {
+        Self { engine: Engine::Sqlite(connection), failed: false, fault: None }
+    }
+
+    pub(super) fn postgres(connection: PoolConnection<Postgres>) -> Self {
+        Self { engine: Engine::Postgres(connection), failed: false, fault: None }
+    }
+
+    /// Runs a statement and returns how many rows it changed.
+    pub(crate) async fn execute(&mut self, sql: Sql, values: &[Value<'_>]) -> Result<u64, Error> {
+        let result = match &mut self.engine {
+            Engine::Sqlite(connection) => {
+                let query = bind!(sqlx::query::<Sqlite>(sql.sqlite), values);
+                query.execute(&mut **connection).await.map(|done| done.rows_affected())
+            }
+            Engine::Postgres(connection) => {
+                let query = bind!(sqlx::query::<Postgres>(sql.postgres), values);
+                query.execute(&mut **connection).await.map(|done| done.rows_affected())
+            }
+        };
+        self.checked(sql, result)
+    }
+
+    /// Runs a statement and returns its rows.
+    pub(crate) async fn fetch_all(&mut self, sql: Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Error> {
+        let result = match &mut self.engine {
+            Engine::Sqlite(connection) => {
+                let query = bind!(sqlx::query::<Sqlite>(sql.sqlite), values);
+                let rows = query.fetch_all(&mut **connection).await;
+                rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+            }
+            Engine::Postgres(connection) => {
+                let query = bind!(sqlx::query::<Postgres>(sql.postgres), values);
+                let rows = query.fetch_all(&mut **connection).await;
+                rows.map(|rows| rows.into_iter().map(Row::Postgres).collect())
+            }
+        };
+        self.checked(sql, result)
+    }
+
+    /// Runs a statement that yields at most one row.
+    pub(crate) async fn fetch_optional(
+        &mut self,
+        sql: Sql,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>, Error> {
+        Ok(self.fetch_all(sql, values).await?.pop())
+    }
+
+    /// Runs a transaction command: `BEGIN`, `SAVEPOINT`, `COMMIT`.
+    pub(super) async fn command(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+        let result = match &mut self.engine {
+            Engine::Sqlite(connection) => sqlx::query(text).execute(&mut **connection).await.map(drop),
+            Engine::Postgres(connection) => sqlx::query(text).execute(&mut **connection).await.map(drop),
+        };
+        result.inspect_err(|error| self.fault = Fault::of(error).or(self.fault))
+    }
+
+    /// Asks the engine to parse and plan a statement without running it.
+    pub(super) async fn prepare(&mut self, sql: Sql) -> Result<(), Error> {
+        let result = match &mut self.engine {
+            Engine::Sqlite(connection) => connection.prepare(sql.sqlite.into_sql_str()).await.map(drop),
+            Engine::Postgres(connection) => connection.prepare(sql.postgres.into_sql_str()).await.map(drop),
+        };
+        self.checked(sql, result)
+    }
+
+    /// Returns whether a statement failed since the last call.
+    pub(super) fn take_failed(&mut self) -> bool {
+        std::mem::take(&mut self.failed)
+    }
+
+    /// Returns what went wrong at the disk since the last call.
+    pub(super) fn take_fault(&mut self) -> Option<Fault> {
+        self.fault.take()
+    }
+
+    /// Closes the connection instead of giving it back to its pool in an unknown state.
+    pub(super) fn discard(self) {
+        match self.engine {
+            Engine::Sqlite(connection) => drop(connection.detach()),
+            Engine::Postgres(connection) => drop(connection.detach()),
+        }
+    }
+
+    fn checked<T>(&mut self, sql: Sql, result: Result<T, sqlx::Error>) -> Result<T, Error> {
+        result.map_err(|error| {
+            self.failed = true;
+            self.fault = Fault::of(&error).or(self.fault);
+            Error::from_statement(sql.name, error)
+        })
+    }
+}
+
+impl Fault {
+    fn of(error: &sqlx::Error) -> Option<Self> {
+        match Reason::of(error) {
+            Reason::DiskFull => Some(Self::DiskFull),
+            Reason::DiskFailed => Some(Self::DiskFailed),
+            Reason::Duplicate | Reason::Contended | Reason::Other => None,
+        }
+    }
+}
+
+/// A value to bind. Every kind may be absent, because PostgreSQL wants to know the type of a null.
+#[derive(Debug, Clone)]
+pub(crate) enum Value<'a> {
+    Int(Option<i64>),
+    Text(Option<Cow<'a, str>>),
+    Bytes(Option<Cow<'a, [u8]>>),
+    Uuid(Option<Uuid>),
+    Json(Option<serde_json::Value>),
+}
+
+impl<'a> Value<'a> {
+    /// Returns the value as JSON: text in SQLite, `jsonb` in PostgreSQL.
+    pub(crate) fn json(value: Option<&impl Serialize>) -> Self {
+        // Our own row types always serialise: their keys are strings and their numbers finite or null.
+        Self::Json(value.and_then(|value| serde_json::to_value(value).ok()))
+    }
+
+    fn text(text: Cow<'a, str>) -> Self {
+        // PostgreSQL has no NUL in text; both engines should keep the same.
+        if text.contains('\0') {
+            return Self::Text(Some(text.replace('\0', "\u{fffd}").into()));
+        }
+        Self::Text(Some(text))
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<Uuid> for Value<'_> {
+    fn from(value: Uuid) -> Self {
+        Self::Uuid(Some(value))
+    }
+}
+
+impl From<Option<Uuid>> for Value<'_> {
+    fn from(value: Option<Uuid>) -> Self {
+        Self::Uuid(value)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::text(value.into())
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Value<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        value.map_or(Self::Text(None), Self::from)
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(value: String) -> Self {
+        Self::text(value.into())
+    }
+}
+
+impl<'a> From<&'a [u8]> for Value<'a> {
+    fn from(value: &'a [u8]) -> Self {
+        Self::Bytes(Some(value.into()))
+    }
+}
+
+/// Returns an array of [`Value`]s.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { &[$($crate::db::Value::from($value)),*] };
+}
+pub(crate) use values;
+
+macro_rules! bind {
+    ($query:expr, $values:expr) => {{
+        let mut query = $query;
+        for value in $values {
+            query = match value {
+                Value::Int(value) => query.bind(*value),
+                Value::Text(value) => query.bind(value.as_deref()),
+                Value::Bytes(value) => query.bind(value.as_deref()),
+                Value::Uuid(value) => query.bind(*value),
+                Value::Json(value) => query.bind(value.as_ref().map(Json)),
+            };
+        }
+        query
+    }};
+}
+use bind;
+
+/// A row that came back.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    /// Reads a column.
+    pub(crate) fn read<T: Column>(&self, column: &'static str) -> Result<T, Error> {
+        let value = match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        };
+        value.map_err(|error| Error::Unreadable { column, source: Box::new(error) })
+    }
+
+    /// Reads a JSON column.
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, Error> {
+        let value: Option<Json<serde_json::Value>> = self.read(column)?;
+        value
+            .map(|Json(value)| serde_json::from_value(value))
+            .transpose()
+            .map_err(|error| Error::Unreadable { column, source: Box::new(error) })
+    }
+
+    /// Reads a column through a type's own text form.
+    pub(crate) fn parse<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+        &self,
+        column: &'static str,
+    ) -> Result<T, Error> {
+        let text: String = self.read(column)?;
+        text.parse().map_err(|error| Error::Unreadable { column, source: Box::new(error) })
+    }
+
+    /// Reads a column through a type's own text form, where it may be absent.
+    pub(crate) fn parse_optional<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, Error> {
+        let text: Option<String> = self.read(column)?;
+        text.map(|text| text.parse())
+            .transpose()
+            .map_err(|error| Error::Unreadable { column, source: Box::new(error) })
+    }
+
+    /// Reads a column that holds the name of an enum's variant, as `serde` writes it.
+    pub(crate) fn read_name<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, Error> {
+        let text: String = self.read(column)?;
+        serde_json::from_value(serde_json::Value::String(text))
+            .map_err(|error| Error::Unreadable { column, source: Box::new(error) })
+    }
+
+    /// Reads a column of integers into a narrower type.
+    pub(crate) fn narrow<T: TryFrom<i64, Error: std::error::Error + Send + Sync + 'static>>(
+        &self,
+        column: &'static str,
+    ) -> Result<T, Error> {
+        let value: i64 = self.read(column)?;
+        T::try_from(value).map_err(|error| Error::Unreadable { column, source: Box::new(error) })
+    }
+}
+
+/// What both engines can decode.
+pub(crate) trait Column:
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl<T> Column for T where
+    T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
+}

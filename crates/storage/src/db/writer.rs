@@ -1,0 +1,151 @@
+//! SQLite's one writer, with group commit.
+//!
+//! A disk syncs some hundred times a second; callers are many more. So the writer takes all the units
+//! that have queued up while the last sync was under way, runs each in a savepoint of one transaction,
+//! commits once, and only then tells every caller. The busier the store, the larger the groups.
+
+use super::connection::{Connection, Fault};
+use super::store::Counters;
+use super::unit::{Done, Unit};
+use crate::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Units that may wait for the writer before callers are held back.
+///
+/// At 5,000 units a second that is a second of work: more would only hide that the disk is too slow.
+pub(super) const QUEUE_UNITS_MAX: usize = 4096;
+
+/// Most units of one transaction.
+///
+/// With 256 a disk of 400 syncs a second is far from being the limit, and a crash of the group (disk
+/// full) touches few callers.
+const GROUP_UNITS_MAX: usize = 256;
+
+/// How long a group may go on gathering: it bounds what the first unit waits beyond its own sync.
+const GROUP_GATHERING_MAX: Duration = Duration::from_millis(10);
+
+/// What the writer is asked to do.
+pub(super) enum Order {
+    Run(Box<dyn Unit>),
+    /// Ends the writer after everything ordered before.
+    Close,
+}
+
+pub(super) struct Writer {
+    connection: Connection,
+    units: mpsc::Receiver<Order>,
+    counters: Arc<Counters>,
+    /// A write failed at the disk; see [`Error::Stopped`].
+    stopped: bool,
+    /// [`Order::Close`] came while a group was gathering.
+    closing: bool,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection, units: mpsc::Receiver<Order>, counters: Arc<Counters>) -> Self {
+        Self { connection, units, counters, stopped: false, closing: false }
+    }
+
+    /// Serves units until every store is gone or one was closed.
+    pub(super) async fn run(mut self) {
+        while !self.closing
+            && let Some(first) = self.units.recv().await
+        {
+            let first = match first {
+                Order::Run(unit) => unit,
+                Order::Close => break,
+            };
+            if self.stopped {
+                first.reject(Error::Stopped);
+                continue;
+            }
+            match self.connection.command("BEGIN IMMEDIATE").await {
+                Ok(()) => self.serve_group(first).await,
+                // Another process has held the database for longer than the busy timeout.
+                Err(_) => self.refused(first),
+            }
+        }
+    }
+
+    async fn serve_group(&mut self, first: Box<dyn Unit>) {
+        let began = Instant::now();
+        let mut group = Vec::new();
+        let mut next = Some(first);
+        while let Some(unit) = next {
+            let (done, ended) = self.run_in_savepoint(unit).await;
+            group.extend(done);
+            if let Err(error) = ended {
+                return self.abandon(group, error).await;
+            }
+            let full = group.len() >= GROUP_UNITS_MAX || began.elapsed() >= GROUP_GATHERING_MAX;
+            next = if full { None } else { self.queued() };
+        }
+        match self.connection.command("COMMIT").await {
+            Ok(()) => {
+                self.counters.committed(group.len());
+                group.into_iter().for_each(|done| done.acknowledge(Ok(())));
+            }
+            Err(error) => self.abandon(group, error).await,
+        }
+    }
+
+    fn queued(&mut self) -> Option<Box<dyn Unit>> {
+        match self.units.try_recv().ok()? {
+            Order::Run(unit) => Some(unit),
+            Order::Close => {
+                self.closing = true;
+                None
+            }
+        }
+    }
+
+    /// Runs a unit so that its failure undoes only itself.
+    ///
+    /// An error is the transaction's: SQLite ends it by itself when the disk is full or fails, which
+    /// shows here because the savepoint is gone too.
+    async fn run_in_savepoint(&mut self, unit: Box<dyn Unit>) -> (Option<Done>, Result<(), sqlx::Error>) {
+        if let Err(error) = self.connection.command("SAVEPOINT unit").await {
+            unit.reject(Error::Contended { statement: "SAVEPOINT" });
+            return (None, Err(error));
+        }
+        let done = unit.run(&mut self.connection).await;
+        if !done.keep
+            && let Err(error) = self.connection.command("ROLLBACK TO unit").await
+        {
+            return (Some(done), Err(error));
+        }
+        let released = self.connection.command("RELEASE unit").await;
+        (Some(done), released)
+    }
+
+    /// Undoes the whole group and tells every caller why.
+    async fn abandon(&mut self, group: Vec<Done>, error: sqlx::Error) {
+        // Fails when SQLite has rolled back already, which is as good.
+        let _ = self.connection.command("ROLLBACK").await;
+        let fault = self.connection.take_fault();
+        if fault == Some(Fault::DiskFailed) {
+            self.stopped = true;
+            tracing::error!(error = %error, "writing has stopped after a disk failure");
+        }
+        for done in group {
+            done.acknowledge(Err(Self::abandoned(fault)));
+        }
+    }
+
+    fn refused(&mut self, unit: Box<dyn Unit>) {
+        let fault = self.connection.take_fault();
+        self.stopped |= fault == Some(Fault::DiskFailed);
+        unit.reject(Self::abandoned(fault));
+    }
+
+    fn abandoned(fault: Option<Fault>) -> Error {
+        match fault {
+            Some(Fault::DiskFailed) => Error::CommitUnknown("a write or a sync failed at the disk".into()),
+            Some(Fault::DiskFull) => Error::DiskFull,
+            // Another process holds the database, or a unit made SQLite roll everything back.
+            None => Error::Contended { statement: "COMMIT" },
+        }
+    }
+}

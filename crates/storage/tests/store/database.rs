@@ -1,0 +1,136 @@
+//! A database of its own for each case: a file, or a PostgreSQL server in a temporary directory.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use trunkline_storage::Store;
+
+/// A database that goes away with the value.
+pub(crate) struct Database {
+    url: String,
+    // Ended before its directory is removed.
+    _server: Option<Server>,
+    _directory: TempDir,
+}
+
+impl Database {
+    pub(crate) fn sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("store.db").display());
+        Self { url, _server: None, _directory: directory }
+    }
+
+    /// Starts a PostgreSQL server. It listens on a socket file only, so no port is taken.
+    pub(crate) fn postgres() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // The server refuses to run as root, so its own user must reach its directory.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let data = directory.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let server = Server::start(&data);
+        let url = format!("postgres:///postgres?host={}&user=postgres", data.display());
+        Self { url, _server: Some(server), _directory: directory }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) async fn open(&self) -> Store {
+        Store::open(&self.url).await.unwrap()
+    }
+}
+
+struct Server(Child);
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let binaries = binaries();
+        let user = User::for_postgres();
+        if let Some(user) = &user {
+            chown(data, Some(user.uid), Some(user.gid)).unwrap();
+        }
+        fs::set_permissions(data, fs::Permissions::from_mode(0o700)).unwrap();
+        let mut initdb = User::command(user.as_ref(), &binaries.join("initdb"));
+        initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]);
+        let output = initdb.arg("-D").arg(data).output().unwrap();
+        assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+
+        let mut postgres = User::command(user.as_ref(), &binaries.join("postgres"));
+        postgres.arg("-D").arg(data).arg("-k").arg(data);
+        // The cases kill programs, never the machine: syncs would only wear the disk.
+        postgres.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100"]);
+        let server = Self(postgres.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        server.wait_until_ready(&binaries, data);
+        server
+    }
+
+    fn wait_until_ready(&self, binaries: &Path, data: &Path) {
+        for _ in 0..READY_CHECKS_MAX {
+            let mut ready = Command::new(binaries.join("pg_isready"));
+            if ready.arg("-q").arg("-h").arg(data).status().unwrap().success() {
+                return;
+            }
+            std::thread::sleep(READY_CHECK_INTERVAL);
+        }
+        panic!("PostgreSQL did not become ready");
+    }
+}
+
+/// A loaded machine may take seconds to start the server; a minute means it never will.
+const READY_CHECKS_MAX: u32 = 1200;
+const READY_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // SIGINT is PostgreSQL's fast shutdown: it disconnects clients and ends its own children.
+        let pid = self.0.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &pid]).status();
+        let _ = self.0.wait();
+    }
+}
+
+/// The account PostgreSQL runs under when we are root.
+struct User {
+    uid: u32,
+    gid: u32,
+}
+
+impl User {
+    fn for_postgres() -> Option<Self> {
+        let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+        root.then(|| Self { uid: Self::id("-u"), gid: Self::id("-g") })
+    }
+
+    fn id(flag: &str) -> u32 {
+        let output = Command::new("id").args([flag, "postgres"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.trim().parse().expect("root runs these tests as the user postgres, which does not exist")
+    }
+
+    /// A command that ends with this process, whatever happens to it.
+    fn command(user: Option<&Self>, program: &Path) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "INT"]);
+        if let Some(user) = user {
+            command
+                .arg(format!("--reuid={}", user.uid))
+                .arg(format!("--regid={}", user.gid))
+                .arg("--clear-groups");
+        }
+        command.arg("--").arg(program).current_dir("/");
+        command
+    }
+}
+
+/// Directory of the newest PostgreSQL that Debian has installed.
+fn binaries() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let directories = versions.map(|version| version.path().join("bin"));
+    let mut usable: Vec<_> = directories.filter(|bin| bin.join("initdb").exists()).collect();
+    usable.sort();
+    usable.pop().expect("PostgreSQL is missing: these tests need it (apt-get install postgresql)")
+}

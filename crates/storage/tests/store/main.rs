@@ -1,0 +1,24 @@
+//! The same cases on SQLite and on PostgreSQL.
+
+mod calls;
+mod database;
+mod unit;
+
+/// Makes one test a case and engine.
+macro_rules! on_both_engines {
+    ($($case:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($crate::database::Database::sqlite()).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($crate::database::Database::postgres()).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_engines;
