@@ -4,5 +4,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod negotiated;
+pub mod offer;
+pub mod sdp;
 
 pub use negotiated::{Direction, Negotiated, Payload, PayloadMap};
+pub use offer::{Accepted, Local, MediaSession, OfferView, Wish};
+pub use sdp::Sdp;

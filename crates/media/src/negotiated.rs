@@ -127,7 +127,7 @@ pub enum Payload {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PayloadMap {
     entries: [Option<(u8, Payload)>; ENTRIES_MAX],
-    /// Packet time in milliseconds.
+    /// Packet time in milliseconds: a multiple of 10 from [`PTIME_MS_MIN`] to [`PTIME_MS_MAX`].
     pub ptime_ms: u16,
 }
 
@@ -194,6 +194,12 @@ impl PayloadMap {
         self.iter().next().is_none()
     }
 }
+
+/// Shortest packet time that we send, and the step between packet times.
+pub const PTIME_MS_MIN: u16 = 10;
+
+/// Longest packet time that we send: what G.711 gear asks for at most, and 480 bytes a packet.
+pub const PTIME_MS_MAX: u16 = 60;
 
 /// Most payload numbers of one way: each payload twice (a peer may repeat a static codec under a dynamic number).
 const ENTRIES_MAX: usize = 8;

@@ -1,0 +1,455 @@
+//! Offers and answers (RFC 3264, with the practice of RFC 6337): what one leg says about its audio.
+//!
+//! A [`MediaSession`] is one leg's side of the exchange. It makes offers, answers them and reads answers; what came out
+//! is in [`negotiated`](MediaSession::negotiated). Who may offer when, is not its business: that is SIP's.
+//!
+//! A call that forks has one session, cloned at the point of the offer for each fork, so that each fork's answer
+//! changes its own copy only. The rules it keeps on every path:
+//!
+//! - A description that is sent again unchanged is the same bytes; one that differs in anything has the next `o=`
+//!   version (RFC 3264 §8). Versions only grow, also after [`rollback`](MediaSession::rollback).
+//! - A media line never vanishes and never moves. What we do not do is refused with port 0 and stays refused.
+//! - An offer or answer that fails changes nothing: the old session goes on (RFC 3261 §14.1).
+//! - Nothing of a peer's description goes into ours, but the media lines we refuse back to it.
+
+mod describe;
+mod error;
+mod remote;
+
+pub use error::Error;
+pub use remote::OfferView;
+
+use crate::negotiated::{Direction, Negotiated, PTIME_MS_MAX, PTIME_MS_MIN, Payload, PayloadMap};
+use crate::sdp::{Media, Sdp};
+use bytes::Bytes;
+use describe::{Description, Line, Profile};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use remote::Remote;
+use std::net::IpAddr;
+use trunkline_model::{Codec, MediaPolicy};
+
+/// Our end of a leg's audio: where it is and what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Local {
+    /// The address that is advertised: of the trunk if it names one, else of the socket.
+    pub address: IpAddr,
+    /// The port of RTP. RTCP has the port above.
+    pub rtp_port: u16,
+    /// Whether sharing RTP's port for RTCP is offered and accepted (RFC 5761). Off for carriers, mostly.
+    pub rtcp_mux: bool,
+    /// What we take, best first, under the numbers that we offer it with.
+    formats: PayloadMap,
+}
+
+impl Local {
+    /// Returns an end with what the policy allows, without shared RTCP.
+    pub fn new(address: IpAddr, rtp_port: u16, policy: &MediaPolicy) -> Self {
+        let mut formats = PayloadMap::new(policy.ptime_ms.clamp(PTIME_MS_MIN, PTIME_MS_MAX));
+        for &codec in &policy.codecs {
+            push_once(&mut formats, static_number(codec), Payload::Audio(codec));
+        }
+        if policy.telephone_event {
+            push_once(&mut formats, TELEPHONE_EVENT_NUMBER, Payload::TelephoneEvent);
+        }
+        if policy.comfort_noise {
+            push_once(&mut formats, COMFORT_NOISE_NUMBER, Payload::ComfortNoise);
+        }
+        Self { address: address.to_canonical(), rtp_port, rtcp_mux: false, formats }
+    }
+
+    fn takes(&self, payload: Payload) -> bool {
+        self.formats.number(payload).is_some()
+    }
+}
+
+/// What the call wants of an offer or an answer, within what policy and peer allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wish {
+    /// What we want to do: `SendOnly` holds the peer.
+    pub direction: Direction,
+    /// The codec to put first, such as the one that the other leg has; the policy's or the offerer's order when none,
+    /// or when it is not available.
+    pub prefer: Option<Codec>,
+}
+
+/// What an answer changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// Nothing: the leg stays as it is.
+    Unchanged,
+    /// [`MediaSession::negotiated`] is new.
+    Changed,
+}
+
+/// One leg's side of offer and answer.
+#[derive(Debug, Clone)]
+pub struct MediaSession {
+    local: Local,
+    session_id: u64,
+    /// The `o=` version of `sent`.
+    version: u64,
+    /// What we sent last, as offer or answer.
+    sent: Option<Bytes>,
+    /// The lines of the session that stands.
+    lines: Vec<Line>,
+    profile: Profile,
+    /// The number under which we take telephone events. Once stated it means nothing else (RFC 3264 §8.3.2).
+    event_number: u8,
+    negotiated: Option<Negotiated>,
+    offered: Option<Offered>,
+}
+
+/// The newest offer of ours, until another exchange begins.
+#[derive(Debug, Clone)]
+struct Offered {
+    lines: Vec<Line>,
+    receive: PayloadMap,
+    direction: Direction,
+    rtcp_mux: bool,
+    /// Whether an answer came. The offer is kept for a second one: a 200 may differ from its own 183.
+    answered: bool,
+}
+
+impl MediaSession {
+    /// Returns a session without offer or answer. The seed decides the session id of `o=`.
+    pub fn new(local: Local, seed: u64) -> Self {
+        // RFC 3264 §5: below 2^62. Some peers read it as a double, so it stays below 2^53.
+        let session_id = ChaCha8Rng::seed_from_u64(seed).next_u64() >> 11;
+        Self {
+            local,
+            session_id,
+            version: 0,
+            sent: None,
+            lines: Vec::new(),
+            profile: Profile::Avp,
+            event_number: TELEPHONE_EVENT_NUMBER,
+            negotiated: None,
+            offered: None,
+        }
+    }
+
+    /// Returns our end.
+    pub fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// Changes our end from the next offer or answer on.
+    pub fn set_local(&mut self, local: Local) {
+        self.local = local;
+    }
+
+    /// Returns what stands, once an offer was answered.
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.negotiated.as_ref()
+    }
+
+    /// Returns the description that we sent last: what a session refresh sends again (RFC 4028 §7.4).
+    pub fn sent(&self) -> Option<&Bytes> {
+        self.sent.as_ref()
+    }
+
+    /// Whether an offer of ours waits for its answer.
+    pub fn is_offering(&self) -> bool {
+        self.offered.as_ref().is_some_and(|offered| !offered.answered)
+    }
+
+    /// Makes an offer: the first, or one that changes the session. An offer that waits is replaced.
+    pub fn offer(&mut self, wish: Wish) -> Bytes {
+        let mut lines = self.lines.clone();
+        // RFC 3264 §8.1: a stream that was removed comes back in its own line.
+        for line in &mut lines {
+            if matches!(line, Line::Removed) {
+                *line = Line::Audio;
+            }
+        }
+        if lines.is_empty() {
+            lines.push(Line::Audio);
+        }
+        let receive = preferred_first(self.offer_formats(), wish.prefer);
+        let rtcp_mux = match &self.negotiated {
+            // RFC 5761 §5.1.1: once agreed it is offered again; once declined it is over.
+            Some(negotiated) => negotiated.rtcp_mux,
+            None => self.local.rtcp_mux,
+        };
+        let bytes = self.publish(&Description {
+            local: self.local,
+            lines: &lines,
+            profile: self.profile,
+            formats: &receive,
+            direction: wish.direction,
+            rtcp_mux,
+        });
+        self.offered = Some(Offered { lines, receive, direction: wish.direction, rtcp_mux, answered: false });
+        bytes
+    }
+
+    /// Reads an offer without answering it: what the peer wants, for the other leg to be asked first.
+    ///
+    /// # Errors
+    /// As [`answer_to`](Self::answer_to).
+    pub fn read_offer(&self, offer: &[u8]) -> Result<OfferView, Error> {
+        let sdp = Sdp::parse(offer)?;
+        Ok(match self.choose(&sdp)? {
+            Some((_, remote)) => OfferView::of(&remote),
+            None => OfferView::REMOVED,
+        })
+    }
+
+    /// Answers an offer, and makes the outcome what stands.
+    ///
+    /// The first audio line that we can do is taken, all others are refused. The answer has only formats of the offer,
+    /// under its numbers and in its order, but the preferred codec comes first.
+    ///
+    /// # Errors
+    /// When the text is no description (400), or no audio line is usable (488), or an offer of ours waits (491).
+    /// What stood before still stands.
+    pub fn answer_to(&mut self, offer: &[u8], wish: Wish) -> Result<Bytes, Error> {
+        if self.is_offering() {
+            return Err(Error::OfferPending);
+        }
+        let sdp = Sdp::parse(offer)?;
+        let chosen = self.choose(&sdp)?;
+        let lines = answer_lines(&sdp, chosen.as_ref().map(|&(index, _)| index));
+        let Some((_, remote)) = chosen else {
+            return Ok(self.answer_removal(lines));
+        };
+        let formats = preferred_first(once_each(&remote.formats, self.local.formats.ptime_ms), wish.prefer);
+        let direction = remote.direction.reversed().intersection(wish.direction);
+        let rtcp_mux = remote.rtcp_mux && self.local.rtcp_mux;
+        let bytes = self.publish(&Description {
+            local: self.local,
+            lines: &lines,
+            profile: remote.profile,
+            formats: &formats,
+            direction,
+            rtcp_mux,
+        });
+        if let Some(number) = formats.telephone_event() {
+            self.event_number = number;
+        }
+        let mut send = formats;
+        send.ptime_ms = remote.send_ptime_ms(self.local.formats.ptime_ms);
+        self.profile = remote.profile;
+        self.lines = lines;
+        self.negotiated = Some(remote.negotiated(send, formats, direction, rtcp_mux));
+        self.offered = None;
+        Ok(bytes)
+    }
+
+    /// Reads the answer to our newest offer, and makes the outcome what stands.
+    ///
+    /// May be called again for the same offer: carriers announce in a 183 and then answer with another address or codec.
+    ///
+    /// # Errors
+    /// When there is no offer, the text is no description, its media lines are not those of the offer, or it leaves
+    /// nothing to talk with. What stood before still stands, and the offer still waits.
+    pub fn accept_answer(&mut self, answer: &[u8]) -> Result<Accepted, Error> {
+        let offered = self.offered.as_ref().ok_or(Error::NoOffer)?;
+        let sdp = Sdp::parse(answer)?;
+        if sdp.media().len() != offered.lines.len() {
+            return Err(Error::LineCount { offered: offered.lines.len(), answered: sdp.media().len() });
+        }
+        let audio = offered.lines.iter().zip(sdp.media()).find(|(line, _)| matches!(line, Line::Audio));
+        let (_, media) = audio.ok_or(Error::NoAudio)?;
+        if !media.kind().eq_ignore_ascii_case("audio") {
+            return Err(Error::LineMismatch);
+        }
+        if media.port() == 0 {
+            return self.accept_refusal();
+        }
+        let remote = Remote::read(&sdp, media, &self.local)?;
+        let outcome = agree(offered, &remote)?;
+        self.conclude(Some(outcome));
+        Ok(self.replace(outcome))
+    }
+
+    /// Gives up an offer that was not accepted: what stood before it goes on (RFC 3261 §14.1).
+    pub fn rollback(&mut self) {
+        if self.is_offering() {
+            self.offered = None;
+        }
+    }
+
+    /// Finds the line of an offer to talk on; none where the peer itself removed the audio of a session that stands.
+    fn choose(&self, sdp: &Sdp<'_>) -> Result<Option<(usize, Remote)>, Error> {
+        let mut first_error = None;
+        let mut removed = false;
+        for (index, media) in sdp.media().iter().enumerate() {
+            if !media.kind().eq_ignore_ascii_case("audio") {
+                continue;
+            }
+            match Remote::read(sdp, media, &self.local) {
+                Ok(remote) => return Ok(Some((index, remote))),
+                Err(Error::Refused) => removed = true,
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        match first_error {
+            Some(error) => Err(error),
+            None if removed && self.negotiated.is_some() => Ok(None),
+            None if removed => Err(Error::Refused),
+            None => Err(Error::NoAudio),
+        }
+    }
+
+    /// Answers an offer that removed our stream: the line stays, with port 0 (RFC 3264 §8.2).
+    fn answer_removal(&mut self, lines: Vec<Line>) -> Bytes {
+        let formats = self.offer_formats();
+        let bytes = self.publish(&Description {
+            local: self.local,
+            lines: &lines,
+            profile: self.profile,
+            formats: &formats,
+            direction: Direction::Inactive,
+            rtcp_mux: false,
+        });
+        self.lines = lines;
+        self.offered = None;
+        self.silence();
+        bytes
+    }
+
+    /// Takes an answer that refuses our stream. Of a first offer nothing is left; a session that stands is silent.
+    fn accept_refusal(&mut self) -> Result<Accepted, Error> {
+        if self.negotiated.is_none() {
+            return Err(Error::Refused);
+        }
+        let before = self.negotiated;
+        self.conclude(None);
+        self.silence();
+        Ok(if self.negotiated == before { Accepted::Unchanged } else { Accepted::Changed })
+    }
+
+    /// Makes the lines of our offer those that stand; without an outcome its audio line is a removed one.
+    fn conclude(&mut self, outcome: Option<Negotiated>) {
+        let Some(offered) = &mut self.offered else { return };
+        offered.answered = true;
+        self.lines.clone_from(&offered.lines);
+        if outcome.is_none() {
+            for line in &mut self.lines {
+                if matches!(line, Line::Audio) {
+                    *line = Line::Removed;
+                }
+            }
+        }
+    }
+
+    fn replace(&mut self, outcome: Negotiated) -> Accepted {
+        if self.negotiated.replace(outcome) == Some(outcome) {
+            Accepted::Unchanged
+        } else {
+            Accepted::Changed
+        }
+    }
+
+    fn silence(&mut self) {
+        if let Some(negotiated) = &mut self.negotiated {
+            negotiated.direction = Direction::Inactive;
+        }
+    }
+
+    /// Returns what we offer, telephone events under the number that they have in this session.
+    fn offer_formats(&self) -> PayloadMap {
+        let mut formats = PayloadMap::new(self.local.formats.ptime_ms);
+        for (number, payload) in self.local.formats.iter() {
+            let number = match payload {
+                Payload::TelephoneEvent => self.event_number,
+                Payload::Audio(_) | Payload::ComfortNoise => number,
+            };
+            push_once(&mut formats, number, payload);
+        }
+        formats
+    }
+
+    /// Prints a description: the bytes sent last if nothing changed, else with the next version (RFC 3264 §8).
+    fn publish(&mut self, description: &Description<'_>) -> Bytes {
+        if let Some(sent) = &self.sent {
+            if description.print(self.session_id, self.version) == *sent {
+                return sent.clone();
+            }
+        }
+        self.version += 1;
+        let bytes = description.print(self.session_id, self.version);
+        self.sent = Some(bytes.clone());
+        bytes
+    }
+}
+
+/// Returns the lines of an answer: as many as the offer has, in its order (RFC 3264 §6).
+fn answer_lines(sdp: &Sdp<'_>, chosen: Option<usize>) -> Vec<Line> {
+    // Where the peer removed the audio, its first audio line is the one that can come back.
+    let removed = match chosen {
+        Some(_) => None,
+        None => sdp.media().iter().position(|media| media.kind().eq_ignore_ascii_case("audio")),
+    };
+    let line = |(index, media): (usize, &Media<'_>)| {
+        if Some(index) == chosen {
+            Line::Audio
+        } else if Some(index) == removed {
+            Line::Removed
+        } else {
+            Line::refused(media)
+        }
+    };
+    sdp.media().iter().enumerate().map(line).collect()
+}
+
+/// Returns what our offer and its answer come to.
+fn agree(offered: &Offered, remote: &Remote) -> Result<Negotiated, Error> {
+    // RFC 3264 §6.1 lets an answer name formats that were not offered; we do not use those.
+    let mut send = PayloadMap::new(remote.send_ptime_ms(offered.receive.ptime_ms));
+    for (number, payload) in remote.formats.iter() {
+        if offered.receive.number(payload).is_some() {
+            push_once(&mut send, number, payload);
+        }
+    }
+    if send.audio().is_none() {
+        return Err(Error::NoCodec);
+    }
+    // An answer may only narrow what was offered. Phones that answer a hold with sendrecv are taken at what is left.
+    let direction = offered.direction.intersection(remote.direction.reversed());
+    Ok(remote.negotiated(send, offered.receive, direction, offered.rtcp_mux && remote.rtcp_mux))
+}
+
+/// Adds a format unless the payload has a number already: each is stated once.
+fn push_once(map: &mut PayloadMap, number: u8, payload: Payload) {
+    if map.number(payload).is_none() {
+        map.push(number, payload);
+    }
+}
+
+fn once_each(map: &PayloadMap, ptime_ms: u16) -> PayloadMap {
+    let mut once = PayloadMap::new(ptime_ms);
+    for (number, payload) in map.iter() {
+        push_once(&mut once, number, payload);
+    }
+    once
+}
+
+fn preferred_first(map: PayloadMap, prefer: Option<Codec>) -> PayloadMap {
+    let preferred = prefer.map(Payload::Audio);
+    let Some(number) = preferred.and_then(|payload| map.number(payload)) else { return map };
+    let mut ordered = PayloadMap::new(map.ptime_ms);
+    let (first, rest) = (map.iter().filter(|&(n, _)| n == number), map.iter().filter(|&(n, _)| n != number));
+    for (number, payload) in first.chain(rest) {
+        ordered.push(number, payload);
+    }
+    ordered
+}
+
+/// Returns the number that RFC 3551 §6 gives a codec.
+fn static_number(codec: Codec) -> u8 {
+    match codec {
+        Codec::Pcmu => 0,
+        Codec::Pcma => 8,
+    }
+}
+
+/// The number that most carriers and phones use for telephone events, though any dynamic one would do.
+const TELEPHONE_EVENT_NUMBER: u8 = 101;
+
+/// The number of comfort noise (RFC 3389 §4).
+const COMFORT_NOISE_NUMBER: u8 = 13;

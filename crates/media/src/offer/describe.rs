@@ -1,0 +1,106 @@
+//! Printing our own descriptions.
+
+use super::Local;
+use crate::negotiated::{Direction, Payload, PayloadMap};
+use crate::sdp::{Media, Writer};
+use bytes::Bytes;
+
+/// A media line of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    /// The audio that we talk on.
+    Audio,
+    /// The same, removed with port 0; it may come back.
+    Removed,
+    /// One that we refused: what stands before and behind its port.
+    Refused { kind: Box<str>, tail: Box<str> },
+}
+
+impl Line {
+    /// Refuses a line of the peer. Behind port 0 its formats mean nothing, but one must be there (RFC 3264 §6).
+    pub(super) fn refused(media: &Media<'_>) -> Self {
+        let format = media.formats().next().unwrap_or("0");
+        Self::Refused { kind: media.kind().into(), tail: format!("{} {format}", media.protocol()).into() }
+    }
+}
+
+/// The RTP profile of our audio line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// RFC 3551.
+    Avp,
+    /// RFC 4585. Its feedback is optional, so that a plain RTCP end may take part (RFC 4585 §5).
+    Avpf,
+}
+
+impl Profile {
+    pub(super) fn parse(protocol: &str) -> Option<Self> {
+        match protocol {
+            "RTP/AVP" => Some(Self::Avp),
+            "RTP/AVPF" => Some(Self::Avpf),
+            _ => None,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Avp => "RTP/AVP",
+            Self::Avpf => "RTP/AVPF",
+        }
+    }
+}
+
+/// All that a description of ours says, but its version.
+#[derive(Debug)]
+pub(super) struct Description<'a> {
+    pub(super) local: Local,
+    pub(super) lines: &'a [Line],
+    pub(super) profile: Profile,
+    pub(super) formats: &'a PayloadMap,
+    pub(super) direction: Direction,
+    pub(super) rtcp_mux: bool,
+}
+
+impl Description<'_> {
+    pub(super) fn print(&self, session_id: u64, version: u64) -> Bytes {
+        let mut writer = Writer::new(session_id, version, self.local.address);
+        writer.session(self.local.address);
+        for line in self.lines {
+            match line {
+                Line::Audio => self.print_audio(&mut writer, self.local.rtp_port),
+                Line::Removed => self.print_audio_line(&mut writer, 0),
+                Line::Refused { kind, tail } => writer.line(format_args!("m={kind} 0 {tail}")),
+            }
+        }
+        writer.finish()
+    }
+
+    fn print_audio(&self, writer: &mut Writer, port: u16) {
+        self.print_audio_line(writer, port);
+        for (number, payload) in self.formats.iter() {
+            let encoding = match payload {
+                Payload::Audio(codec) => codec.name(),
+                Payload::TelephoneEvent => "telephone-event",
+                Payload::ComfortNoise => "CN",
+            };
+            writer.line(format_args!("a=rtpmap:{number} {encoding}/8000"));
+            if payload == Payload::TelephoneEvent {
+                // RFC 4733 §3.2: the sixteen keys and the flash hook.
+                writer.line(format_args!("a=fmtp:{number} 0-16"));
+            }
+        }
+        writer.line(format_args!("a=ptime:{}", self.formats.ptime_ms));
+        if self.rtcp_mux {
+            writer.line(format_args!("a=rtcp-mux"));
+        }
+        writer.line(format_args!("a={}", self.direction.as_str()));
+    }
+
+    fn print_audio_line(&self, writer: &mut Writer, port: u16) {
+        writer.put(format_args!("m=audio {port} {}", self.profile.as_str()));
+        for (number, _) in self.formats.iter() {
+            writer.put(format_args!(" {number}"));
+        }
+        writer.line(format_args!(""));
+    }
+}

@@ -1,0 +1,179 @@
+//! Reading the peer's audio line.
+
+use super::describe::Profile;
+use super::{Error, Local};
+use crate::negotiated::{Direction, Negotiated, PTIME_MS_MAX, PTIME_MS_MIN, Payload, PayloadMap};
+use crate::sdp::{Connection, Media, Sdp};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use trunkline_model::Codec;
+
+/// What an offer asks for, as far as a call wants to know before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfferView {
+    /// What the peer wants to do: `SendOnly` holds us. Every form of hold is read as one.
+    pub direction: Direction,
+    /// What the peer takes and we allow, in its order.
+    pub formats: Option<PayloadMap>,
+}
+
+impl OfferView {
+    /// An offer that removes the audio.
+    pub(super) const REMOVED: Self = Self { direction: Direction::Inactive, formats: None };
+
+    pub(super) fn of(remote: &Remote) -> Self {
+        Self { direction: remote.direction, formats: Some(remote.formats) }
+    }
+
+    /// Returns the peer's first codec that we allow.
+    pub fn codec(&self) -> Option<Codec> {
+        self.formats.and_then(|formats| formats.audio()).map(|(_, codec)| codec)
+    }
+}
+
+/// A usable audio line of the peer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remote {
+    rtp: SocketAddr,
+    rtcp: SocketAddr,
+    pub(super) rtcp_mux: bool,
+    pub(super) profile: Profile,
+    /// What the peer does, a hold by address included.
+    pub(super) direction: Direction,
+    /// What the peer takes and we allow, in its order and under its numbers.
+    pub(super) formats: PayloadMap,
+    ptime_ms: Option<u16>,
+    maxptime_ms: Option<u16>,
+}
+
+impl Remote {
+    /// Reads an audio line, or says why we cannot talk on it.
+    pub(super) fn read(sdp: &Sdp<'_>, media: &Media<'_>, local: &Local) -> Result<Self, Error> {
+        if media.port() == 0 {
+            return Err(Error::Refused);
+        }
+        let profile = Profile::parse(media.protocol()).ok_or(Error::Transport)?;
+        let connection = sdp.connection_of(media).ok_or(Error::Address)?;
+        let ip = destination(connection, local)?;
+        let formats = formats(media, local);
+        if formats.audio().is_none() {
+            return Err(Error::NoCodec);
+        }
+        let stated = sdp.direction_of(media);
+        let direction = if connection.is_hold() {
+            // RFC 3264 §8.4: nothing may be sent to it, but it may still send.
+            Direction::from_parts(stated.sends(), false)
+        } else {
+            stated
+        };
+        let rtp = SocketAddr::new(ip, media.port());
+        let rtcp_mux = media.rtcp_mux();
+        Ok(Self {
+            rtp,
+            rtcp: rtcp_destination(media, rtp, local),
+            rtcp_mux,
+            profile,
+            direction,
+            formats,
+            ptime_ms: media.ptime_ms(),
+            maxptime_ms: media.maxptime_ms(),
+        })
+    }
+
+    /// Returns the packet time to send with: what the peer asks for, else ours, in whole steps and within its limit.
+    pub(super) fn send_ptime_ms(&self, own_ms: u16) -> u16 {
+        let asked = self.ptime_ms.unwrap_or(own_ms).min(self.maxptime_ms.unwrap_or(PTIME_MS_MAX));
+        let whole = asked - asked % PTIME_MS_MIN;
+        whole.clamp(PTIME_MS_MIN, PTIME_MS_MAX)
+    }
+
+    pub(super) fn negotiated(
+        &self,
+        send: PayloadMap,
+        receive: PayloadMap,
+        direction: Direction,
+        rtcp_mux: bool,
+    ) -> Negotiated {
+        Negotiated {
+            remote_rtp: self.rtp,
+            remote_rtcp: if rtcp_mux { self.rtp } else { self.rtcp },
+            rtcp_mux,
+            send,
+            receive,
+            direction,
+        }
+    }
+}
+
+/// Returns where media goes; the unspecified address while held by it.
+fn destination(connection: Connection<'_>, local: &Local) -> Result<IpAddr, Error> {
+    if connection.is_hold() {
+        return Ok(connection.address.unspecified());
+    }
+    // A name would have to be looked up, and what it leads to is not the peer's word any more.
+    let ip = connection.address.ip().ok_or(Error::Address)?.to_canonical();
+    if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        return Err(Error::Multicast);
+    }
+    if ip.is_ipv4() != local.address.is_ipv4() {
+        return Err(Error::Address);
+    }
+    Ok(ip)
+}
+
+/// Returns where RTCP goes (RFC 3605), by default the port above RTP (RFC 3550 §11).
+fn rtcp_destination(media: &Media<'_>, rtp: SocketAddr, local: &Local) -> SocketAddr {
+    let Some(stated) = media.rtcp() else {
+        // There is no port above the last; RTCP then goes where RTP goes, and does no harm.
+        return SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).unwrap_or(rtp.port()));
+    };
+    let connection = stated.address.map(|address| Connection { address });
+    let ip = match connection.map(|connection| destination(connection, local)) {
+        Some(Ok(ip)) => ip,
+        Some(Err(_)) | None => rtp.ip(),
+    };
+    SocketAddr::new(ip, stated.port)
+}
+
+/// Returns the formats of a line that the leg allows, in their order.
+fn formats(media: &Media<'_>, local: &Local) -> PayloadMap {
+    let mut meanings: [Option<Payload>; 128] = [None; 128];
+    for (number, payload) in STATIC {
+        if let Some(meaning) = meanings.get_mut(usize::from(number)) {
+            *meaning = Some(payload);
+        }
+    }
+    for rtpmap in media.rtpmaps() {
+        if let Some(meaning) = meanings.get_mut(usize::from(rtpmap.number)) {
+            *meaning = payload(rtpmap.encoding, rtpmap.clock, rtpmap.channels);
+        }
+    }
+    let mut formats = PayloadMap::new(local.formats.ptime_ms);
+    for format in media.formats() {
+        let number = if format.starts_with('+') { None } else { format.parse::<u8>().ok() };
+        let meaning = number.and_then(|number| Some((number, (*meanings.get(usize::from(number))?)?)));
+        if let Some((number, payload)) = meaning {
+            if local.takes(payload) {
+                formats.push(number, payload);
+            }
+        }
+    }
+    formats
+}
+
+/// Returns what an encoding name stands for, if we do it. Events of another clock than the audio's are not done.
+fn payload(encoding: &str, clock: u32, channels: u8) -> Option<Payload> {
+    if clock != 8000 || channels != 1 {
+        return None;
+    }
+    let named = [
+        ("PCMU", Payload::Audio(Codec::Pcmu)),
+        ("PCMA", Payload::Audio(Codec::Pcma)),
+        ("telephone-event", Payload::TelephoneEvent),
+        ("CN", Payload::ComfortNoise),
+    ];
+    named.iter().find(|(name, _)| encoding.eq_ignore_ascii_case(name)).map(|&(_, payload)| payload)
+}
+
+/// Payload numbers that need no `a=rtpmap` (RFC 3551 §6).
+const STATIC: [(u8, Payload); 3] =
+    [(0, Payload::Audio(Codec::Pcmu)), (8, Payload::Audio(Codec::Pcma)), (13, Payload::ComfortNoise)];
