@@ -10,3 +10,14 @@ pub mod message;
 pub mod method;
 pub mod status;
 pub mod uri;
+
+// The user agent.
+pub mod error;
+pub mod resolve;
+pub mod timer;
+pub mod transport;
+pub mod user_agent;
+
+pub use error::Error;
+pub use timer::{Timer, TimerValues};
+pub use user_agent::UserAgent;
