@@ -1,0 +1,63 @@
+//! What crosses a bridge: one leg's audio or event, free of payload types, sequence numbers and SSRC.
+
+use crate::dtmf::EventUpdate;
+use trunkline_model::Codec;
+
+/// A piece of media on its way from one leg to another, or from a player or to a recorder.
+///
+/// The payload is lent by whoever made the frame; nothing is copied until it is written into a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The source; timestamps of different streams have nothing to do with each other.
+    pub stream: StreamId,
+    /// Media time of the first sample in units of 1/8000 s, never wrapping. For an event, when it began.
+    pub timestamp: u64,
+    /// Whether a talk spurt begins here (RFC 3551 §4.1).
+    pub marker: bool,
+    /// The media.
+    pub body: FrameBody<'a>,
+}
+
+/// The media in a [`Frame`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameBody<'a> {
+    /// Coded audio, one byte a sample.
+    Audio {
+        /// How it is coded.
+        codec: Codec,
+        /// The samples.
+        payload: &'a [u8],
+    },
+    /// News of a telephone event. Each event starts once and ends once, however often the wire said so.
+    Event(EventUpdate),
+    /// Comfort noise (RFC 3389): the level and any filter coefficients, as received.
+    ComfortNoise {
+        /// The payload of RFC 3389 §3.
+        payload: &'a [u8],
+    },
+}
+
+/// Names a source of frames: it changes whenever timestamps start anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+/// Samples a second of every codec here, and of telephone events and comfort noise beside them.
+pub const CLOCK_RATE: u32 = 8000;
+
+/// [`CLOCK_RATE`] in a millisecond.
+pub const UNITS_PER_MS: u32 = CLOCK_RATE / 1000;
+
+/// Longest payload taken from a packet.
+///
+/// RFC 3551 §4.2: a receiver should accept packets of up to 200 ms.
+pub const PAYLOAD_BYTES_MAX: usize = 200 * UNITS_PER_MS as usize;
+
+impl Frame<'_> {
+    /// Returns how much media time the frame covers: nothing for events and comfort noise.
+    pub fn duration(&self) -> u32 {
+        match self.body {
+            FrameBody::Audio { payload, .. } => u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            FrameBody::Event(_) | FrameBody::ComfortNoise { .. } => 0,
+        }
+    }
+}
