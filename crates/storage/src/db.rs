@@ -6,6 +6,7 @@ mod postgres;
 mod sql;
 mod sqlite;
 mod store;
+mod topic;
 mod unit;
 mod writer;
 
@@ -13,4 +14,5 @@ pub use connection::Connection;
 pub(crate) use connection::{Row, Value, values};
 pub(crate) use sql::{Sql, statements};
 pub use store::{Statistics, Store};
+pub use topic::{Subscription, Topic};
 pub use unit::BoxFuture;

@@ -32,12 +32,13 @@ mod error;
 mod migration;
 
 pub mod calls;
+pub mod jobs;
 
-pub use db::{BoxFuture, Connection, Statistics, Store};
+pub use db::{BoxFuture, Connection, Statistics, Store, Subscription, Topic};
 pub use error::Error;
 
 /// Every statement, by module.
-const STATEMENTS: &[&[db::Sql]] = &[calls::STATEMENTS];
+const STATEMENTS: &[&[db::Sql]] = &[calls::STATEMENTS, jobs::STATEMENTS];
 
 #[cfg(test)]
 mod tests {

@@ -8,12 +8,18 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{PgPool, SqlSafeStr, SqlitePool};
 use std::time::Duration;
 
+macro_rules! migration {
+    ($name:literal) => {
+        (
+            $name,
+            include_str!(concat!("../migrations/sqlite/", $name, ".sql")),
+            include_str!(concat!("../migrations/postgres/", $name, ".sql")),
+        )
+    };
+}
+
 /// Name, and the text for SQLite and for PostgreSQL; the version is the position, counted from one.
-const MIGRATIONS: &[(&str, &str, &str)] = &[(
-    "calls",
-    include_str!("../migrations/sqlite/0001_calls.sql"),
-    include_str!("../migrations/postgres/0001_calls.sql"),
-)];
+const MIGRATIONS: &[(&str, &str, &str)] = &[migration!("0001_calls"), migration!("0002_jobs")];
 
 /// How often a fresh SQLite file is tried again when another process migrates it at the same moment.
 const ATTEMPTS_MAX: u32 = 20;

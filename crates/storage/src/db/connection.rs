@@ -1,6 +1,7 @@
 //! One connection of either engine, and the values that go in and out of it.
 
 use super::Sql;
+use super::topic::{Topic, Topics};
 use crate::error::{Error, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +21,8 @@ pub struct Connection {
     failed: bool,
     /// What is wrong with the disk under SQLite, where a statement or command met it.
     fault: Option<Fault>,
+    /// What to give word of after the commit.
+    topics: Topics,
 }
 
 /// A failure of the disk under SQLite.
@@ -36,11 +39,21 @@ enum Engine {
 
 impl Connection {
     pub(super) fn sqlite(connection: PoolConnection<Sqlite>) -> Self {
-        Self { engine: Engine::Sqlite(connection), failed: false, fault: None }
+        Self { engine: Engine::Sqlite(connection), failed: false, fault: None, topics: Topics::default() }
     }
 
     pub(super) fn postgres(connection: PoolConnection<Postgres>) -> Self {
-        Self { engine: Engine::Postgres(connection), failed: false, fault: None }
+        Self { engine: Engine::Postgres(connection), failed: false, fault: None, topics: Topics::default() }
+    }
+
+    /// Gives word of a change when it has been committed.
+    pub fn notify(&mut self, topic: Topic) {
+        self.topics.insert(topic);
+    }
+
+    /// Returns what to give word of.
+    pub(super) fn take_topics(&mut self) -> Topics {
+        std::mem::take(&mut self.topics)
     }
 
     /// Runs a statement and returns how many rows it changed.
@@ -84,6 +97,12 @@ impl Connection {
         Ok(self.fetch_all(sql, values).await?.pop())
     }
 
+    /// Runs a statement that always yields one row: an aggregate, or an insert that returns.
+    pub(crate) async fn fetch_one(&mut self, sql: Sql, values: &[Value<'_>]) -> Result<Row, Error> {
+        let row = self.fetch_optional(sql, values).await?;
+        row.ok_or_else(|| Error::Statement { statement: sql.name, source: "no row came back".into() })
+    }
+
     /// Runs a transaction command: `BEGIN`, `SAVEPOINT`, `COMMIT`.
     pub(super) async fn command(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
         let result = match &mut self.engine {
@@ -100,6 +119,10 @@ impl Connection {
             Engine::Postgres(connection) => connection.prepare(sql.postgres.into_sql_str()).await.map(drop),
         };
         self.checked(sql, result)
+    }
+
+    pub(super) async fn durability(&mut self) -> Result<String, Error> {
+        self.fetch_one(DURABILITY, &[]).await?.read("settings")
     }
 
     /// Returns whether a statement failed since the last call.
@@ -138,6 +161,13 @@ impl Fault {
         }
     }
 }
+
+const DURABILITY: Sql = Sql {
+    name: "DURABILITY",
+    sqlite: "SELECT 'journal_mode=' || journal_mode || ' synchronous=' || synchronous AS settings \
+        FROM pragma_journal_mode, pragma_synchronous",
+    postgres: "SELECT 'synchronous_commit=' || current_setting('synchronous_commit') AS settings",
+};
 
 /// A value to bind. Every kind may be absent, because PostgreSQL wants to know the type of a null.
 #[derive(Debug, Clone)]

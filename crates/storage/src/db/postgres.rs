@@ -1,8 +1,9 @@
 //! Opening PostgreSQL, and running a unit there.
 
-use super::Connection;
-use super::store::Counters;
+use super::store::Shared;
+use super::topic::Topics;
 use super::unit::Unit;
+use super::{Connection, topic};
 use crate::error::Error;
 use crate::migration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
@@ -23,7 +24,7 @@ const STATEMENTS_MAX: usize = 512;
 /// A database may be set up to acknowledge before it syncs; what we acknowledge must be on disk.
 const SYNCED: &str = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
-pub(super) async fn open(url: &str) -> Result<PgPool, Error> {
+pub(super) async fn open(url: &str, shared: &Arc<Shared>) -> Result<PgPool, Error> {
     let options = PgConnectOptions::from_str(url).map_err(|_| Error::Url("it is not a PostgreSQL URL"))?;
     match options.get_ssl_mode() {
         PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer => {}
@@ -46,11 +47,13 @@ pub(super) async fn open(url: &str) -> Result<PgPool, Error> {
         .await
         .map_err(|error| Error::Open(Box::new(error)))?;
     migration::run_postgres(&pool).await?;
+    tokio::spawn(topic::announce_by_postgres(pool.clone(), shared.exchange.clone()));
+    tokio::spawn(topic::listen_to_postgres(pool.clone(), shared.exchange.clone()));
     Ok(pool)
 }
 
 /// Runs a unit in its own transaction; PostgreSQL groups the syncs of concurrent ones by itself.
-pub(super) async fn run(pool: PgPool, unit: Box<dyn Unit>, counters: Arc<Counters>) {
+pub(super) async fn run(pool: PgPool, unit: Box<dyn Unit>, shared: Arc<Shared>) {
     let mut connection = match pool.acquire().await {
         Ok(connection) => Connection::postgres(connection),
         Err(sqlx::Error::PoolTimedOut) => return unit.reject(Error::Contended { statement: "BEGIN" }),
@@ -64,8 +67,9 @@ pub(super) async fn run(pool: PgPool, unit: Box<dyn Unit>, counters: Arc<Counter
     let ended = connection.command(if done.keep { "COMMIT" } else { "ROLLBACK" }).await;
     match ended {
         Ok(()) => {
+            let topics = connection.take_topics();
             drop(connection);
-            counters.committed(1);
+            shared.committed(1, if done.keep { topics } else { Topics::default() });
             done.acknowledge(Ok(()));
         }
         Err(error) if done.keep => {

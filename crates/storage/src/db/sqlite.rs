@@ -1,8 +1,8 @@
 //! Opening SQLite: one writer, several readers.
 
-use super::Connection;
-use super::store::Counters;
+use super::store::Shared;
 use super::writer::{Order, QUEUE_UNITS_MAX, Writer};
+use super::{Connection, topic};
 use crate::error::Error;
 use crate::migration;
 use sqlx::ConnectOptions;
@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Connections that read. A read is a fraction of a millisecond and runs on its own thread; more than
-/// the cores of a small machine would only add threads.
-const READERS_MAX: u32 = 4;
+/// Connections that read, one of them watching for other programs' commits. A read is a fraction of a
+/// millisecond and runs on its own thread; more than the cores of a small machine would only add threads.
+const READERS_MAX: u32 = 5;
 
 /// How long the writer waits for another process, such as the command line, to finish its transaction.
 const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ pub(super) struct Opened {
     pub(super) orders: mpsc::Sender<Order>,
 }
 
-pub(super) async fn open(path: &str, counters: &Arc<Counters>) -> Result<Opened, Error> {
+pub(super) async fn open(path: &str, shared: &Arc<Shared>) -> Result<Opened, Error> {
     let path = Path::new(path.strip_prefix("//").unwrap_or(path));
     if path.as_os_str().is_empty() || path.to_str().is_some_and(|path| path.contains(":memory:")) {
         return Err(Error::Url("sqlite: needs the path of a file"));
@@ -54,7 +54,8 @@ pub(super) async fn open(path: &str, counters: &Arc<Counters>) -> Result<Opened,
 
     let (orders, queue) = mpsc::channel(QUEUE_UNITS_MAX);
     let connection = writers.acquire().await.map_err(|error| Error::Open(Box::new(error)))?;
-    tokio::spawn(Writer::new(Connection::sqlite(connection), queue, counters.clone()).run());
+    tokio::spawn(topic::watch_sqlite(readers.clone(), shared.exchange.clone()));
+    tokio::spawn(Writer::new(Connection::sqlite(connection), queue, shared.clone()).run());
     Ok(Opened { readers, writers, orders })
 }
 

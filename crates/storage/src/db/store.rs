@@ -1,5 +1,6 @@
 //! The store: open it, write units, read.
 
+use super::topic::{Exchange, Subscription, Topic, Topics};
 use super::unit::unit;
 use super::writer::Order;
 use super::{BoxFuture, Connection, postgres, sqlite};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 #[derive(Clone)]
 pub struct Store {
     engine: Engine,
-    counters: Arc<Counters>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Clone)]
@@ -28,16 +29,16 @@ impl Store {
     /// # Errors
     /// [`Error::Url`], [`Error::Open`], [`Error::SchemaNewer`], [`Error::Migration`].
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let counters = Arc::new(Counters::default());
+        let shared = Arc::new(Shared::new());
         let engine = if let Some(path) = url.strip_prefix("sqlite:") {
-            let sqlite::Opened { readers, writers, orders } = sqlite::open(path, &counters).await?;
+            let sqlite::Opened { readers, writers, orders } = sqlite::open(path, &shared).await?;
             Engine::Sqlite { readers, writers, orders }
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            Engine::Postgres { pool: postgres::open(url).await? }
+            Engine::Postgres { pool: postgres::open(url, &shared).await? }
         } else {
             return Err(Error::Url("it must begin with sqlite: or postgres:"));
         };
-        Ok(Self { engine, counters })
+        Ok(Self { engine, shared })
     }
 
     /// Runs a unit of work in one transaction and returns its result when that is on disk.
@@ -60,7 +61,7 @@ impl Store {
                 orders.send(Order::Run(unit)).await.map_err(|_| Error::Stopped)?;
             }
             Engine::Postgres { pool } => {
-                tokio::spawn(postgres::run(pool.clone(), unit, self.counters.clone()));
+                tokio::spawn(postgres::run(pool.clone(), unit, self.shared.clone()));
             }
         }
         // The sender is dropped unanswered only when the store was closed under the unit.
@@ -77,6 +78,11 @@ impl Store {
             Engine::Postgres { pool } => pool.acquire().await.map(Connection::postgres),
         }
         .map_err(|error| Error::Open(Box::new(error)))
+    }
+
+    /// Returns where word of a topic comes, from this program and from others on the same database.
+    pub fn subscribe(&self, topic: Topic) -> Subscription {
+        self.shared.exchange.subscribe(topic)
     }
 
     /// Finishes what was ordered and closes every connection; for SQLite the log is folded into the file.
@@ -107,11 +113,20 @@ impl Store {
         Ok(count)
     }
 
+    /// Returns the settings that decide whether a commit is on disk when it returns, as the database says
+    /// them of a connection that writes.
+    ///
+    /// # Errors
+    /// Those of a unit.
+    pub async fn durability(&self) -> Result<String, Error> {
+        self.write(|connection| Box::pin(connection.durability())).await
+    }
+
     /// Returns what was written since the store was opened.
     pub fn statistics(&self) -> Statistics {
         Statistics {
-            units: self.counters.units.load(Ordering::Relaxed),
-            commits: self.counters.commits.load(Ordering::Relaxed),
+            units: self.shared.units.load(Ordering::Relaxed),
+            commits: self.shared.commits.load(Ordering::Relaxed),
             waiting: match &self.engine {
                 Engine::Sqlite { orders, .. } => orders.max_capacity() - orders.capacity(),
                 Engine::Postgres { .. } => 0,
@@ -131,15 +146,22 @@ pub struct Statistics {
     pub waiting: usize,
 }
 
-#[derive(Default)]
-pub(super) struct Counters {
+/// What the store shares with those who commit for it.
+pub(super) struct Shared {
     units: AtomicU64,
     commits: AtomicU64,
+    pub(super) exchange: Arc<Exchange>,
 }
 
-impl Counters {
-    pub(super) fn committed(&self, units: usize) {
+impl Shared {
+    fn new() -> Self {
+        Self { units: AtomicU64::new(0), commits: AtomicU64::new(0), exchange: Arc::new(Exchange::new()) }
+    }
+
+    /// Counts a commit and gives word of it.
+    pub(super) fn committed(&self, units: usize, topics: Topics) {
         self.units.fetch_add(units as u64, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
+        self.exchange.publish(topics);
     }
 }

@@ -5,7 +5,7 @@
 //! commits once, and only then tells every caller. The busier the store, the larger the groups.
 
 use super::connection::{Connection, Fault};
-use super::store::Counters;
+use super::store::Shared;
 use super::unit::{Done, Unit};
 use crate::error::Error;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) enum Order {
 pub(super) struct Writer {
     connection: Connection,
     units: mpsc::Receiver<Order>,
-    counters: Arc<Counters>,
+    shared: Arc<Shared>,
     /// A write failed at the disk; see [`Error::Stopped`].
     stopped: bool,
     /// [`Order::Close`] came while a group was gathering.
@@ -44,8 +44,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, units: mpsc::Receiver<Order>, counters: Arc<Counters>) -> Self {
-        Self { connection, units, counters, stopped: false, closing: false }
+    pub(super) fn new(connection: Connection, units: mpsc::Receiver<Order>, shared: Arc<Shared>) -> Self {
+        Self { connection, units, shared, stopped: false, closing: false }
     }
 
     /// Serves units until every store is gone or one was closed.
@@ -84,7 +84,8 @@ impl Writer {
         }
         match self.connection.command("COMMIT").await {
             Ok(()) => {
-                self.counters.committed(group.len());
+                let topics = self.connection.take_topics();
+                self.shared.committed(group.len(), topics);
                 group.into_iter().for_each(|done| done.acknowledge(Ok(())));
             }
             Err(error) => self.abandon(group, error).await,

@@ -1,8 +1,12 @@
 //! The same cases on SQLite and on PostgreSQL.
 
 mod calls;
+mod crash;
 mod database;
+mod jobs;
+mod opening;
 mod unit;
+mod writing;
 
 /// Makes one test a case and engine.
 macro_rules! on_both_engines {
