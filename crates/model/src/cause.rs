@@ -4,7 +4,7 @@ use crate::id::TrunkId;
 use std::fmt;
 
 /// The one reason a call ended or was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Cause {
     /// The final SIP status of the call: 200 for a call that was answered and then hung up.
     pub sip: u16,

@@ -5,7 +5,7 @@ use crate::id::{CallId, TrunkId};
 use std::time::Duration;
 
 /// The record of one call (a CDR). Every call that reached admission leaves exactly one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct CallRecord {
     /// The call.
     pub call: CallId,
@@ -36,7 +36,7 @@ pub struct CallRecord {
 }
 
 /// What one media leg saw.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 pub struct LegQuality {
     /// Name of the last codec used, as in SDP: `PCMU`, `PCMA`.
     pub codec: String,
