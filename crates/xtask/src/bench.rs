@@ -16,12 +16,26 @@ struct Bench {
     measures: &'static str,
 }
 
-const BENCHES: &[Bench] = &[Bench {
-    name: "sip-parse",
-    package: "trunkline-sip",
-    target: "parse",
-    measures: "parsing of SIP messages, beside rsip and rsipstack on the same corpus",
-}];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "sip-parse",
+        package: "trunkline-sip",
+        target: "parse",
+        measures: "parsing of SIP messages, beside rsip and rsipstack on the same corpus",
+    },
+    Bench {
+        name: "sip-calls",
+        package: "trunkline-gateway",
+        target: "sip_calls",
+        measures: "whole calls a second through the gateway on one core, beside Kamailio as a proxy",
+    },
+    Bench {
+        name: "rtp-relay",
+        package: "trunkline-gateway",
+        target: "rtp_relay",
+        measures: "CPU a relayed packet, beside a bare receive-and-send loop and rtpengine",
+    },
+];
 
 /// Options of `cargo xtask bench`.
 #[derive(Args)]
