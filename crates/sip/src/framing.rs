@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::header::Name;
-use crate::message::{HEADERS_MAX, MESSAGE_BYTES_MAX, content_length};
+use crate::message::{HEADERS_MAX, MESSAGE_BYTES_MAX, content_length, trim_name};
 
 /// Cuts one connection's bytes into messages.
 ///
@@ -164,7 +164,7 @@ fn body_length(head: &[u8]) -> Result<usize, FrameErrorKind> {
     while let Some(line) = lines.next() {
         let Some(colon) = memchr::memchr(b':', line) else { continue };
         let Some((name, value)) = line.split_at_checked(colon) else { continue };
-        if Name::parse(name.trim_ascii_end()) != Some(Name::ContentLength) {
+        if Name::parse(trim_name(name)) != Some(Name::ContentLength) {
             continue;
         }
         let mut value = value.get(1..).unwrap_or_default().trim_ascii();

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 pub use build::{BuildError, MessageBuilder};
 pub use error::{ParseError, ParseErrorKind};
-pub(crate) use parse::content_length;
+pub(crate) use parse::{content_length, trim_name};
 pub use respond::response_to;
 
 use crate::header::{CSeq, InvalidCSeq, InvalidNameAddr, InvalidVia, Name, NameAddr, Via, decimal, items};

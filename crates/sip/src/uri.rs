@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::header::Params;
+
+mod compare;
 
 /// A URI, read but not copied.
 ///
@@ -207,9 +209,16 @@ impl<'a> Uri<'a> {
         self.headers
     }
 
+    /// Returns the value of a parameter; of one without a value, the empty text. Escapes in both are read.
+    pub fn param(&self, name: &str) -> Option<Cow<'a, str>> {
+        let mut params = self.params.iter();
+        let (_, value) = params.find(|(found, _)| unescape(found).eq_ignore_ascii_case(name))?;
+        Some(value.map_or(Cow::Borrowed(""), unescape))
+    }
+
     /// Returns true for the URI of a loose router (RFC 3261 §19.1.1 `lr`).
     pub fn is_loose_router(&self) -> bool {
-        self.params.has("lr")
+        self.param("lr").is_some()
     }
 }
 
@@ -224,7 +233,7 @@ impl<'a> Host<'a> {
     pub(crate) fn parse_prefix(text: &'a str) -> Option<(Self, &'a str)> {
         if let Some(rest) = text.strip_prefix('[') {
             let (address, rest) = rest.split_once(']')?;
-            return Some((Self::Ip(IpAddr::V6(address.parse().ok()?)), rest));
+            return Some((Self::Ip(IpAddr::V6(parse_v6(address)?)), rest));
         }
         let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let end = text.bytes().position(|byte| !in_name(byte)).unwrap_or(text.len());
@@ -233,12 +242,23 @@ impl<'a> Host<'a> {
             return None;
         }
         let all_digits = name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        match name.parse::<std::net::Ipv4Addr>() {
+        match name.parse::<Ipv4Addr>() {
             Ok(address) => Some((Self::Ip(IpAddr::V4(address)), rest)),
             // A name whose last label is digits only is a broken address (RFC 3261 §25.1 toplabel).
             Err(_) if all_digits => None,
             Err(_) => Some((Self::Name(name), rest)),
         }
+    }
+}
+
+/// Reads an IPv6 address.
+fn parse_v6(text: &str) -> Option<Ipv6Addr> {
+    match text.parse() {
+        Ok(address) => Some(address),
+        // RFC 5118 §4.10: the grammar of RFC 3261 yields a third colon before an embedded IPv4 address, and both
+        // forms must be tolerated. Nowhere else is the third one more than a mistake.
+        Err(_) if text.contains('.') => text.replacen(":::", "::", 1).parse().ok(),
+        Err(_) => None,
     }
 }
 

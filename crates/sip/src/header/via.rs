@@ -9,6 +9,7 @@ use crate::uri::Host;
 /// One hop that a request took, which is where its responses go back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Via<'a> {
+    version: &'a str,
     transport: &'a str,
     host: Host<'a>,
     port: Option<u16>,
@@ -27,7 +28,8 @@ impl<'a> Via<'a> {
         // Space may stand around each slash (RFC 3261 §25.1 SLASH).
         let (name, rest) = item.split_once('/').ok_or(InvalidVia)?;
         let (version, rest) = rest.split_once('/').ok_or(InvalidVia)?;
-        if !name.trim_ascii().eq_ignore_ascii_case("SIP") || version.trim_ascii() != "2.0" {
+        let version = version.trim_ascii();
+        if !name.trim_ascii().eq_ignore_ascii_case("SIP") || !is_version(version) {
             return Err(InvalidVia);
         }
         let rest = rest.trim_ascii_start();
@@ -40,7 +42,12 @@ impl<'a> Via<'a> {
             None => (rest, ""),
         };
         let (host, port) = parse_sent_by(sent_by.trim_ascii())?;
-        Ok(Self { transport, host, port, params: Params::new(params) })
+        Ok(Self { version, transport, host, port, params: Params::new(params) })
+    }
+
+    /// Returns the version of SIP, `2.0` unless the request is one to be answered 505.
+    pub fn version(&self) -> &'a str {
+        self.version
     }
 
     /// Returns the transport, as it stands: `UDP`, `TCP`, `TLS`, `WSS`…
@@ -84,6 +91,11 @@ impl<'a> Via<'a> {
     pub fn params(&self) -> Params<'a> {
         self.params
     }
+}
+
+fn is_version(text: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.split_once('.').is_some_and(|(major, minor)| is_number(major) && is_number(minor))
 }
 
 fn parse_sent_by(text: &str) -> Result<(Host<'_>, Option<u16>), InvalidVia> {

@@ -67,6 +67,9 @@ pub enum ParseErrorKind {
     /// The CSeq names another method than the request line.
     #[error("CSeq method does not match")]
     MethodMismatch,
+    /// The CSeq names another method than the request line, whose method nobody here knows.
+    #[error("Unknown method, CSeq does not match")]
+    UnknownMethodMismatch,
     /// The body is shorter than Content-Length says.
     #[error("Body shorter than Content-Length")]
     BodyTruncated,
@@ -76,6 +79,8 @@ impl ParseErrorKind {
     /// Returns the status code that says it (RFC 3261 §21.4, §21.5).
     pub fn status(self) -> u16 {
         match self {
+            // RFC 4475 §3.1.2.18: 501 serves methods to come better than 400.
+            Self::UnknownMethodMismatch => 501,
             Self::Version => 505,
             Self::MessageTooLarge => 513,
             Self::Empty

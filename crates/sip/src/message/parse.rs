@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::build::has_control;
 use super::error::{ParseError, ParseErrorKind, wants_answer};
 use super::{Field, HEADER_BYTES_MAX, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, MessageBuilder, Span, Start};
-use crate::header::{Name, decimal, is_token_byte};
+use crate::header::{Name, NameAddr, decimal, is_token_byte, items};
 use crate::method::Method;
 
 /// Reads one whole message.
@@ -81,9 +81,7 @@ impl Head {
         }
         let colon = memchr::memchr(b':', text).ok_or(ParseErrorKind::HeaderLine)?;
         let (name, value) = text.split_at_checked(colon).ok_or(ParseErrorKind::HeaderLine)?;
-        // Only space and tab may stand before the colon: elements that skip more would see other headers than we do.
-        let name_len = name.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')).map_or(0, |last| last + 1);
-        let name = name.get(..name_len).unwrap_or_default();
+        let name = trim_name(name);
         let known = Name::parse(name);
         if known.is_none() && (name.is_empty() || !name.iter().all(|&byte| is_token_byte(byte))) {
             return Err(ParseErrorKind::HeaderLine);
@@ -94,7 +92,7 @@ impl Head {
         let value_len = value.get(before..).unwrap_or_default().trim_ascii_end().len();
         self.fields.push(Field {
             known,
-            name: Span::new(at, at + name_len),
+            name: Span::new(at, at + name.len()),
             value: Span::new(value_start, value_start + value_len),
         });
         Ok(())
@@ -205,13 +203,27 @@ fn check_headers(message: &Message) -> Result<(), ParseErrorKind> {
         }
         seen |= bit;
     }
-    for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
+    for name in TRANSACTION {
         if seen & (1 << (name as u8)) == 0 {
             return Err(ParseErrorKind::Missing(name));
         }
     }
+    check_transaction(message)?;
+    if seen & (1 << (Name::MaxForwards as u8)) != 0 && message.max_forwards().is_none() {
+        return Err(ParseErrorKind::Malformed(Name::MaxForwards));
+    }
+    if message.is_request() {
+        check_request(message)?;
+    }
+    Ok(())
+}
+
+/// Checks the headers that name the transaction and the dialog.
+fn check_transaction(message: &Message) -> Result<(), ParseErrorKind> {
     let malformed = ParseErrorKind::Malformed;
-    message.top_via().map_err(|_| malformed(Name::Via))?;
+    if message.top_via().is_err() || message.vias().any(|via| via.is_err()) {
+        return Err(malformed(Name::Via));
+    }
     message.from().map_err(|_| malformed(Name::From))?;
     message.to().map_err(|_| malformed(Name::To))?;
     let call_id = message.call_id();
@@ -219,11 +231,25 @@ fn check_headers(message: &Message) -> Result<(), ParseErrorKind> {
         return Err(malformed(Name::CallId));
     }
     let cseq = message.cseq().map_err(|_| malformed(Name::CSeq))?;
-    if message.method().is_some_and(|method| *method != cseq.method) {
-        return Err(ParseErrorKind::MethodMismatch);
+    match message.method() {
+        Some(method) if *method == cseq.method => Ok(()),
+        Some(Method::Extension(_)) => Err(ParseErrorKind::UnknownMethodMismatch),
+        Some(_) => Err(ParseErrorKind::MethodMismatch),
+        None => Ok(()),
     }
-    if seen & (1 << (Name::MaxForwards as u8)) != 0 && message.max_forwards().is_none() {
-        return Err(malformed(Name::MaxForwards));
+}
+
+/// Checks what a request is routed by. A response is not refused over these: its transaction knows the way already.
+fn check_request(message: &Message) -> Result<(), ParseErrorKind> {
+    // RFC 3261 §19.1.1: a Request-URI has no headers.
+    if !message.uri().is_ok_and(|uri| uri.headers().is_empty()) {
+        return Err(ParseErrorKind::RequestUri);
+    }
+    for name in [Name::Contact, Name::Route, Name::RecordRoute] {
+        let is_all = |value: &[u8]| name == Name::Contact && value == b"*";
+        if message.headers(name).filter(|value| !is_all(value)).flat_map(items).any(|item| NameAddr::parse(item).is_err()) {
+            return Err(ParseErrorKind::Malformed(name));
+        }
     }
     Ok(())
 }
@@ -271,46 +297,66 @@ fn salvage(bytes: &[u8]) -> Option<Message> {
     let bytes = bytes.get(leading..)?;
     let bytes = bytes.get(..bytes.len().min(MESSAGE_BYTES_MAX))?;
     let (first, mut at) = line(bytes, 0)?;
+    if first.get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"SIP/")) {
+        return None;
+    }
     let method = Method::parse(first.split(|byte| matches!(byte, b' ' | b'\t')).next()?)?;
-    if !wants_answer(&method) || first.starts_with(b"SIP/") {
+    if !wants_answer(&method) {
         return None;
     }
     let mut builder = MessageBuilder::request(method, SALVAGED_URI);
-    let mut seen = Vec::with_capacity(8);
-    while let Some((text, mut next)) = line(bytes, at) {
-        if text.is_empty() {
-            break;
-        }
-        // Take the lines that continue this one.
-        while bytes.get(next).is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
-            next = line(bytes, next)?.1;
-        }
-        let field = bytes.get(at..next)?.trim_ascii_end();
+    let mut seen = 0_u128;
+    while let Some((field, next)) = folded_line(bytes, at) {
         at = next;
-        let Some(colon) = memchr::memchr(b':', field) else { continue };
-        let Some(name) = Name::parse(field.get(..colon)?.trim_ascii_end()) else { continue };
+        let Some((name, value)) = split_field(field) else { continue };
         let wanted = match name {
-            Name::Via => seen.len() < HEADERS_MAX,
-            Name::From | Name::To | Name::CallId | Name::CSeq => !seen.contains(&name),
+            Name::Via => true,
+            Name::From | Name::To | Name::CallId | Name::CSeq => seen & (1 << (name as u8)) == 0,
             _ => false,
         };
         if !wanted {
             continue;
         }
-        let mut value = field.get(colon + 1..)?.to_vec();
-        value.iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n')).for_each(|byte| *byte = b' ');
+        let value: Vec<u8> = value.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect();
         let value = value.trim_ascii();
         if value.is_empty() || has_control(value) {
             return None;
         }
-        seen.push(name);
+        seen |= 1 << (name as u8);
         builder = builder.header(name, value);
     }
     let request = builder.finish().ok()?;
-    let whole =
-        [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq].iter().all(|name| seen.contains(name));
+    let whole = TRANSACTION.iter().all(|name| seen & (1 << (*name as u8)) != 0);
     (whole && request.top_via().is_ok()).then_some(request)
 }
+
+/// Returns a header line with those that continue it; nothing at the end of the header.
+fn folded_line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let (text, mut next) = line(bytes, at)?;
+    if text.is_empty() {
+        return None;
+    }
+    while bytes.get(next).is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+        next = line(bytes, next)?.1;
+    }
+    Some((bytes.get(at..next)?, next))
+}
+
+fn split_field(field: &[u8]) -> Option<(Name, &[u8])> {
+    let (name, value) = field.split_at_checked(memchr::memchr(b':', field)?)?;
+    Some((Name::parse(trim_name(name))?, value.get(1..)?))
+}
+
+/// Returns a header name without the space before its colon.
+///
+/// Only space and tab may stand there: elements that skip more would see other headers than we do.
+pub(crate) fn trim_name(name: &[u8]) -> &[u8] {
+    let len = name.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')).map_or(0, |last| last + 1);
+    name.get(..len).unwrap_or_default()
+}
+
+/// What names a transaction, and who takes part (RFC 3261 §8.1.1, without Max-Forwards, which RFC 2543 did not have).
+const TRANSACTION: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
 
 /// Stands where the URI of a malformed request stood; no response shows it.
 const SALVAGED_URI: &str = "sip:malformed.invalid";

@@ -80,7 +80,7 @@ impl Message {
 
 /// Writes a Via anew with what its receiver knows.
 fn noted(via: &Via<'_>, note_address: bool, source: SocketAddr) -> String {
-    let mut text = format!("SIP/2.0/{} {}", via.transport(), via.host());
+    let mut text = format!("SIP/{}/{} {}", via.version(), via.transport(), via.host());
     if let Some(port) = via.port() {
         text.push_str(&format!(":{port}"));
     }
