@@ -8,18 +8,21 @@
 //! | names of calls, legs, bridges, trunks and nodes | [`id`] |
 //! | why a call ended, and whose fault | [`cause`] |
 //! | a trunk, its gateways, and what may be dialled over it | [`trunk`] |
+//! | a phone number in the inventory | [`number`] |
 //! | what is kept about a call once it is over | [`record`] |
 
 pub mod cause;
 pub mod clock;
 pub mod e164;
 pub mod id;
+pub mod number;
 pub mod record;
 pub mod trunk;
 
 pub use cause::{Cause, Party, Q850, Stage};
 pub use e164::{E164, InvalidE164};
 pub use id::{BridgeId, CallId, InvalidId, LegId, NodeId, TrunkId};
+pub use number::{AssignmentType, Capability, NumberState, NumberType, SubscriptionClass, UnknownWord};
 pub use record::{CallRecord, LegQuality};
 pub use trunk::{
     Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, PatternRoute, Reliability, SessionTimerPolicy,
