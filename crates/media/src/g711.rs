@@ -54,8 +54,9 @@ static MU_TO_A: [u8; 256] = law_table(Codec::Pcmu);
 static A_TO_MU: [u8; 256] = law_table(Codec::Pcma);
 
 const fn linear_to_mu(sample: i16) -> u8 {
-    let sign = if sample < 0 { 0x80 } else { 0 };
-    let magnitude = (sample as i32).abs();
+    // Negative values are one's complement, as in the reference of ITU-T G.191: a decision value belongs to the step
+    // nearer to zero.
+    let (sign, magnitude) = if sample < 0 { (0x80, !(sample as i32)) } else { (0, sample as i32) };
     let biased = (if magnitude > MU_CLIP { MU_CLIP } else { magnitude }) + MU_BIAS;
     let segment = 31 - biased.leading_zeros() as i32 - 7;
     let step = (biased >> (segment + 3)) & 0x0f;
@@ -75,8 +76,8 @@ const fn linear_to_a(sample: i16) -> u8 {
     let coded = if magnitude < 32 {
         magnitude >> 1
     } else {
-        let segment = 31 - magnitude.leading_zeros() as i32 - 4;
-        (segment << 4) | ((magnitude >> segment) & 0x0f)
+        let segment = 31 - magnitude.leading_zeros() as i32 - 3;
+        (segment << 4) | ((magnitude >> (segment - 1)) & 0x0f)
     };
     ((sign | coded) ^ 0x55) as u8
 }
