@@ -1,1 +1,3 @@
 //! The simulated world and the drivers of real peers that the whole-system tests share.
+
+pub mod peers;
