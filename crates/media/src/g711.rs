@@ -74,7 +74,7 @@ const fn linear_to_a(sample: i16) -> u8 {
     // A-law codes 13 bits; negative values are one's complement so that -1 falls into the lowest step.
     let (sign, magnitude) = if sample < 0 { (0, !(sample as i32) >> 4) } else { (0x80, sample as i32 >> 4) };
     let coded = if magnitude < 32 {
-        magnitude >> 1
+        magnitude
     } else {
         let segment = 31 - magnitude.leading_zeros() as i32 - 3;
         (segment << 4) | ((magnitude >> (segment - 1)) & 0x0f)
