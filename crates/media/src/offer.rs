@@ -57,10 +57,6 @@ impl Local {
         }
         Self { address: address.to_canonical(), rtp_port, rtcp_mux: false, formats }
     }
-
-    fn takes(&self, payload: Payload) -> bool {
-        self.formats.number(payload).is_some()
-    }
 }
 
 /// What the call wants of an offer or an answer, within what policy and peer allow.
@@ -89,26 +85,27 @@ pub struct MediaSession {
     session_id: u64,
     /// The `o=` version of `sent`.
     version: u64,
-    /// What we sent last, as offer or answer.
+    /// What we sent last, as offer or answer, whatever became of it.
     sent: Option<Bytes>,
-    /// The lines of the session that stands.
-    lines: Vec<Line>,
+    /// The profile that the peer's audio line has.
     profile: Profile,
     /// The number under which we take telephone events. Once stated it means nothing else (RFC 3264 §8.3.2).
     event_number: u8,
+    /// Our part of the exchange that was completed last.
+    standing: Option<Stated>,
+    /// Our offer that waits for its answer.
+    pending: Option<Stated>,
     negotiated: Option<Negotiated>,
-    offered: Option<Offered>,
 }
 
-/// The newest offer of ours, until another exchange begins.
+/// What a description of ours said.
 #[derive(Debug, Clone)]
-struct Offered {
+struct Stated {
+    bytes: Bytes,
     lines: Vec<Line>,
-    receive: PayloadMap,
+    formats: PayloadMap,
     direction: Direction,
     rtcp_mux: bool,
-    /// Whether an answer came. The offer is kept for a second one: a 200 may differ from its own 183.
-    answered: bool,
 }
 
 impl MediaSession {
@@ -121,11 +118,11 @@ impl MediaSession {
             session_id,
             version: 0,
             sent: None,
-            lines: Vec::new(),
             profile: Profile::Avp,
             event_number: TELEPHONE_EVENT_NUMBER,
+            standing: None,
+            pending: None,
             negotiated: None,
-            offered: None,
         }
     }
 
@@ -144,19 +141,21 @@ impl MediaSession {
         self.negotiated.as_ref()
     }
 
-    /// Returns the description that we sent last: what a session refresh sends again (RFC 4028 §7.4).
-    pub fn sent(&self) -> Option<&Bytes> {
-        self.sent.as_ref()
+    /// Returns our description that stands, once an offer was answered.
+    pub fn standing(&self) -> Option<&Bytes> {
+        self.standing.as_ref().map(|stated| &stated.bytes)
     }
 
     /// Whether an offer of ours waits for its answer.
     pub fn is_offering(&self) -> bool {
-        self.offered.as_ref().is_some_and(|offered| !offered.answered)
+        self.pending.is_some()
     }
 
     /// Makes an offer: the first, or one that changes the session. An offer that waits is replaced.
+    ///
+    /// Of a session that stands the codec stays first unless another is preferred.
     pub fn offer(&mut self, wish: Wish) -> Bytes {
-        let mut lines = self.lines.clone();
+        let mut lines = self.standing.as_ref().map(|stated| stated.lines.clone()).unwrap_or_default();
         // RFC 3264 §8.1: a stream that was removed comes back in its own line.
         for line in &mut lines {
             if matches!(line, Line::Removed) {
@@ -166,21 +165,24 @@ impl MediaSession {
         if lines.is_empty() {
             lines.push(Line::Audio);
         }
-        let receive = preferred_first(self.offer_formats(), wish.prefer);
-        let rtcp_mux = match &self.negotiated {
-            // RFC 5761 §5.1.1: once agreed it is offered again; once declined it is over.
-            Some(negotiated) => negotiated.rtcp_mux,
-            None => self.local.rtcp_mux,
-        };
-        let bytes = self.publish(&Description {
-            local: self.local,
-            lines: &lines,
-            profile: self.profile,
-            formats: &receive,
-            direction: wish.direction,
-            rtcp_mux,
-        });
-        self.offered = Some(Offered { lines, receive, direction: wish.direction, rtcp_mux, answered: false });
+        let current = self.negotiated.and_then(|negotiated| negotiated.send.audio()).map(|(_, codec)| codec);
+        let formats = preferred_first(self.offer_formats(), wish.prefer.or(current));
+        // RFC 5761 §5.1.1: once agreed it is offered again; once declined it is over.
+        let rtcp_mux = self.negotiated.map_or(self.local.rtcp_mux, |negotiated| negotiated.rtcp_mux);
+        let stated = self.state(lines, formats, wish.direction, rtcp_mux);
+        let bytes = stated.bytes.clone();
+        self.pending = Some(stated);
+        bytes
+    }
+
+    /// Offers again what stands, to refresh the session (RFC 4028 §7.4); a plain offer if nothing stands.
+    ///
+    /// The bytes are those of [`standing`](Self::standing), unless our end changed or an offer failed since.
+    pub fn refresh(&mut self) -> Bytes {
+        let Some(stated) = self.standing.clone() else { return self.offer(Wish::default()) };
+        let stated = self.state(stated.lines, stated.formats, stated.direction, stated.rtcp_mux);
+        let bytes = stated.bytes.clone();
+        self.pending = Some(stated);
         bytes
     }
 
@@ -190,10 +192,7 @@ impl MediaSession {
     /// As [`answer_to`](Self::answer_to).
     pub fn read_offer(&self, offer: &[u8]) -> Result<OfferView, Error> {
         let sdp = Sdp::parse(offer)?;
-        Ok(match self.choose(&sdp)? {
-            Some((_, remote)) => OfferView::of(&remote),
-            None => OfferView::REMOVED,
-        })
+        Ok(self.choose(&sdp)?.map_or(OfferView::REMOVED, |(_, remote)| OfferView::of(&remote)))
     }
 
     /// Answers an offer, and makes the outcome what stands.
@@ -211,33 +210,16 @@ impl MediaSession {
         let sdp = Sdp::parse(offer)?;
         let chosen = self.choose(&sdp)?;
         let lines = answer_lines(&sdp, chosen.as_ref().map(|&(index, _)| index));
-        let Some((_, remote)) = chosen else {
-            return Ok(self.answer_removal(lines));
+        let stated = match chosen {
+            Some((_, remote)) => self.answer_audio(lines, &remote, wish),
+            None => self.answer_removal(lines),
         };
-        let formats = preferred_first(once_each(&remote.formats, self.local.formats.ptime_ms), wish.prefer);
-        let direction = remote.direction.reversed().intersection(wish.direction);
-        let rtcp_mux = remote.rtcp_mux && self.local.rtcp_mux;
-        let bytes = self.publish(&Description {
-            local: self.local,
-            lines: &lines,
-            profile: remote.profile,
-            formats: &formats,
-            direction,
-            rtcp_mux,
-        });
-        if let Some(number) = formats.telephone_event() {
-            self.event_number = number;
-        }
-        let mut send = formats;
-        send.ptime_ms = remote.send_ptime_ms(self.local.formats.ptime_ms);
-        self.profile = remote.profile;
-        self.lines = lines;
-        self.negotiated = Some(remote.negotiated(send, formats, direction, rtcp_mux));
-        self.offered = None;
+        let bytes = stated.bytes.clone();
+        self.standing = Some(stated);
         Ok(bytes)
     }
 
-    /// Reads the answer to our newest offer, and makes the outcome what stands.
+    /// Reads the answer to our offer, and makes the outcome what stands.
     ///
     /// May be called again for the same offer: carriers announce in a 183 and then answer with another address or codec.
     ///
@@ -245,30 +227,37 @@ impl MediaSession {
     /// When there is no offer, the text is no description, its media lines are not those of the offer, or it leaves
     /// nothing to talk with. What stood before still stands, and the offer still waits.
     pub fn accept_answer(&mut self, answer: &[u8]) -> Result<Accepted, Error> {
-        let offered = self.offered.as_ref().ok_or(Error::NoOffer)?;
+        let stated = self.pending.as_ref().or(self.standing.as_ref()).ok_or(Error::NoOffer)?;
         let sdp = Sdp::parse(answer)?;
-        if sdp.media().len() != offered.lines.len() {
-            return Err(Error::LineCount { offered: offered.lines.len(), answered: sdp.media().len() });
+        if sdp.media().len() != stated.lines.len() {
+            return Err(Error::LineCount { offered: stated.lines.len(), answered: sdp.media().len() });
         }
-        let audio = offered.lines.iter().zip(sdp.media()).find(|(line, _)| matches!(line, Line::Audio));
-        let (_, media) = audio.ok_or(Error::NoAudio)?;
+        let mut pairs = stated.lines.iter().zip(sdp.media());
+        let (line, media) =
+            pairs.find(|(line, _)| !matches!(line, Line::Refused { .. })).ok_or(Error::NoAudio)?;
         if !media.kind().eq_ignore_ascii_case("audio") {
             return Err(Error::LineMismatch);
         }
-        if media.port() == 0 {
-            return self.accept_refusal();
+        let is_gone = media.port() == 0 || matches!(line, Line::Removed);
+        let outcome = if is_gone {
+            // Of a first offer nothing is left then; a session that stands falls silent.
+            Negotiated { direction: Direction::Inactive, ..self.negotiated.ok_or(Error::Refused)? }
+        } else {
+            agree(stated, &Remote::read(&sdp, media, self.local.address, &stated.formats)?)
+        };
+        if let Some(mut stated) = self.pending.take() {
+            if is_gone {
+                remove_audio(&mut stated.lines);
+            }
+            self.standing = Some(stated);
         }
-        let remote = Remote::read(&sdp, media, &self.local)?;
-        let outcome = agree(offered, &remote)?;
-        self.conclude(Some(outcome));
-        Ok(self.replace(outcome))
+        let before = self.negotiated.replace(outcome);
+        Ok(if before == Some(outcome) { Accepted::Unchanged } else { Accepted::Changed })
     }
 
     /// Gives up an offer that was not accepted: what stood before it goes on (RFC 3261 §14.1).
     pub fn rollback(&mut self) {
-        if self.is_offering() {
-            self.offered = None;
-        }
+        self.pending = None;
     }
 
     /// Finds the line of an offer to talk on; none where the peer itself removed the audio of a session that stands.
@@ -279,7 +268,7 @@ impl MediaSession {
             if !media.kind().eq_ignore_ascii_case("audio") {
                 continue;
             }
-            match Remote::read(sdp, media, &self.local) {
+            match Remote::read(sdp, media, self.local.address, &self.local.formats) {
                 Ok(remote) => return Ok(Some((index, remote))),
                 Err(Error::Refused) => removed = true,
                 Err(error) => {
@@ -295,60 +284,27 @@ impl MediaSession {
         }
     }
 
+    fn answer_audio(&mut self, lines: Vec<Line>, remote: &Remote, wish: Wish) -> Stated {
+        let formats = preferred_first(once_each(&remote.formats), wish.prefer);
+        // RFC 3264 §6.1: what the peer does not send we cannot receive, and the other way round.
+        let direction = remote.direction.reversed().intersection(wish.direction);
+        let rtcp_mux = remote.rtcp_mux && self.local.rtcp_mux;
+        let mut send = formats;
+        send.ptime_ms = remote.send_ptime_ms(self.local.formats.ptime_ms);
+        self.profile = remote.profile;
+        if let Some(number) = formats.telephone_event() {
+            self.event_number = number;
+        }
+        self.negotiated = Some(remote.negotiated(send, formats, direction, rtcp_mux));
+        self.state(lines, formats, direction, rtcp_mux)
+    }
+
     /// Answers an offer that removed our stream: the line stays, with port 0 (RFC 3264 §8.2).
-    fn answer_removal(&mut self, lines: Vec<Line>) -> Bytes {
-        let formats = self.offer_formats();
-        let bytes = self.publish(&Description {
-            local: self.local,
-            lines: &lines,
-            profile: self.profile,
-            formats: &formats,
-            direction: Direction::Inactive,
-            rtcp_mux: false,
-        });
-        self.lines = lines;
-        self.offered = None;
-        self.silence();
-        bytes
-    }
-
-    /// Takes an answer that refuses our stream. Of a first offer nothing is left; a session that stands is silent.
-    fn accept_refusal(&mut self) -> Result<Accepted, Error> {
-        if self.negotiated.is_none() {
-            return Err(Error::Refused);
-        }
-        let before = self.negotiated;
-        self.conclude(None);
-        self.silence();
-        Ok(if self.negotiated == before { Accepted::Unchanged } else { Accepted::Changed })
-    }
-
-    /// Makes the lines of our offer those that stand; without an outcome its audio line is a removed one.
-    fn conclude(&mut self, outcome: Option<Negotiated>) {
-        let Some(offered) = &mut self.offered else { return };
-        offered.answered = true;
-        self.lines.clone_from(&offered.lines);
-        if outcome.is_none() {
-            for line in &mut self.lines {
-                if matches!(line, Line::Audio) {
-                    *line = Line::Removed;
-                }
-            }
-        }
-    }
-
-    fn replace(&mut self, outcome: Negotiated) -> Accepted {
-        if self.negotiated.replace(outcome) == Some(outcome) {
-            Accepted::Unchanged
-        } else {
-            Accepted::Changed
-        }
-    }
-
-    fn silence(&mut self) {
+    fn answer_removal(&mut self, lines: Vec<Line>) -> Stated {
         if let Some(negotiated) = &mut self.negotiated {
             negotiated.direction = Direction::Inactive;
         }
+        self.state(lines, self.offer_formats(), Direction::Inactive, false)
     }
 
     /// Returns what we offer, telephone events under the number that they have in this session.
@@ -365,16 +321,31 @@ impl MediaSession {
     }
 
     /// Prints a description: the bytes sent last if nothing changed, else with the next version (RFC 3264 §8).
-    fn publish(&mut self, description: &Description<'_>) -> Bytes {
-        if let Some(sent) = &self.sent {
-            if description.print(self.session_id, self.version) == *sent {
-                return sent.clone();
+    fn state(
+        &mut self,
+        lines: Vec<Line>,
+        formats: PayloadMap,
+        direction: Direction,
+        rtcp_mux: bool,
+    ) -> Stated {
+        let description = Description {
+            local: &self.local,
+            lines: &lines,
+            profile: self.profile,
+            formats: &formats,
+            direction,
+            rtcp_mux,
+        };
+        let same = self.sent.take().filter(|sent| *sent == description.print(self.session_id, self.version));
+        let bytes = match same {
+            Some(sent) => sent,
+            None => {
+                self.version += 1;
+                description.print(self.session_id, self.version)
             }
-        }
-        self.version += 1;
-        let bytes = description.print(self.session_id, self.version);
+        };
         self.sent = Some(bytes.clone());
-        bytes
+        Stated { bytes, lines, formats, direction, rtcp_mux }
     }
 }
 
@@ -398,20 +369,21 @@ fn answer_lines(sdp: &Sdp<'_>, chosen: Option<usize>) -> Vec<Line> {
 }
 
 /// Returns what our offer and its answer come to.
-fn agree(offered: &Offered, remote: &Remote) -> Result<Negotiated, Error> {
-    // RFC 3264 §6.1 lets an answer name formats that were not offered; we do not use those.
-    let mut send = PayloadMap::new(remote.send_ptime_ms(offered.receive.ptime_ms));
-    for (number, payload) in remote.formats.iter() {
-        if offered.receive.number(payload).is_some() {
-            push_once(&mut send, number, payload);
+fn agree(stated: &Stated, remote: &Remote) -> Negotiated {
+    // RFC 3264 §6.1 lets an answer name formats that were not offered; those were left out already.
+    let mut send = once_each(&remote.formats);
+    send.ptime_ms = remote.send_ptime_ms(stated.formats.ptime_ms);
+    // An answer may only narrow what was offered. Phones that answer a hold with sendrecv are taken at what is left.
+    let direction = stated.direction.intersection(remote.direction.reversed());
+    remote.negotiated(send, stated.formats, direction, stated.rtcp_mux && remote.rtcp_mux)
+}
+
+fn remove_audio(lines: &mut [Line]) {
+    for line in lines {
+        if matches!(line, Line::Audio) {
+            *line = Line::Removed;
         }
     }
-    if send.audio().is_none() {
-        return Err(Error::NoCodec);
-    }
-    // An answer may only narrow what was offered. Phones that answer a hold with sendrecv are taken at what is left.
-    let direction = offered.direction.intersection(remote.direction.reversed());
-    Ok(remote.negotiated(send, offered.receive, direction, offered.rtcp_mux && remote.rtcp_mux))
 }
 
 /// Adds a format unless the payload has a number already: each is stated once.
@@ -421,8 +393,8 @@ fn push_once(map: &mut PayloadMap, number: u8, payload: Payload) {
     }
 }
 
-fn once_each(map: &PayloadMap, ptime_ms: u16) -> PayloadMap {
-    let mut once = PayloadMap::new(ptime_ms);
+fn once_each(map: &PayloadMap) -> PayloadMap {
+    let mut once = PayloadMap::new(map.ptime_ms);
     for (number, payload) in map.iter() {
         push_once(&mut once, number, payload);
     }

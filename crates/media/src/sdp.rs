@@ -96,8 +96,8 @@ pub struct Origin<'a> {
     pub session_id: &'a str,
     /// Version. Numeric by the standard, but only ever compared.
     pub version: &'a str,
-    /// Address of the maker, as written.
-    pub address: Address<'a>,
+    /// Network, address type and address of the maker, as written: never used, so never judged.
+    pub address: &'a str,
 }
 
 /// A `c=` line.
@@ -122,7 +122,7 @@ impl Connection<'_> {
     }
 }
 
-/// An address of an `o=`, `c=` or `a=rtcp` line.
+/// An address of a `c=` or `a=rtcp` line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Address<'a> {
     /// A literal address.
@@ -137,7 +137,7 @@ pub enum Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// Returns the literal address; the unspecified one for a name under which nothing is to be looked up.
+    /// Returns the literal address; none for a name.
     pub fn ip(&self) -> Option<IpAddr> {
         match *self {
             Self::Ip(ip) => Some(ip),

@@ -53,7 +53,7 @@ impl Profile {
 /// All that a description of ours says, but its version.
 #[derive(Debug)]
 pub(super) struct Description<'a> {
-    pub(super) local: Local,
+    pub(super) local: &'a Local,
     pub(super) lines: &'a [Line],
     pub(super) profile: Profile,
     pub(super) formats: &'a PayloadMap,

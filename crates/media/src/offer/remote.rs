@@ -1,7 +1,7 @@
 //! Reading the peer's audio line.
 
+use super::Error;
 use super::describe::Profile;
-use super::{Error, Local};
 use crate::negotiated::{Direction, Negotiated, PTIME_MS_MAX, PTIME_MS_MIN, Payload, PayloadMap};
 use crate::sdp::{Connection, Media, Sdp};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -46,15 +46,20 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Reads an audio line, or says why we cannot talk on it.
-    pub(super) fn read(sdp: &Sdp<'_>, media: &Media<'_>, local: &Local) -> Result<Self, Error> {
+    /// Reads an audio line, or says why an end at this address that takes these payloads cannot talk on it.
+    pub(super) fn read(
+        sdp: &Sdp<'_>,
+        media: &Media<'_>,
+        local: IpAddr,
+        takes: &PayloadMap,
+    ) -> Result<Self, Error> {
         if media.port() == 0 {
             return Err(Error::Refused);
         }
         let profile = Profile::parse(media.protocol()).ok_or(Error::Transport)?;
         let connection = sdp.connection_of(media).ok_or(Error::Address)?;
         let ip = destination(connection, local)?;
-        let formats = formats(media, local);
+        let formats = formats(media, takes);
         if formats.audio().is_none() {
             return Err(Error::NoCodec);
         }
@@ -105,7 +110,7 @@ impl Remote {
 }
 
 /// Returns where media goes; the unspecified address while held by it.
-fn destination(connection: Connection<'_>, local: &Local) -> Result<IpAddr, Error> {
+fn destination(connection: Connection<'_>, local: IpAddr) -> Result<IpAddr, Error> {
     if connection.is_hold() {
         return Ok(connection.address.unspecified());
     }
@@ -114,14 +119,14 @@ fn destination(connection: Connection<'_>, local: &Local) -> Result<IpAddr, Erro
     if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
         return Err(Error::Multicast);
     }
-    if ip.is_ipv4() != local.address.is_ipv4() {
+    if ip.is_ipv4() != local.is_ipv4() {
         return Err(Error::Address);
     }
     Ok(ip)
 }
 
 /// Returns where RTCP goes (RFC 3605), by default the port above RTP (RFC 3550 §11).
-fn rtcp_destination(media: &Media<'_>, rtp: SocketAddr, local: &Local) -> SocketAddr {
+fn rtcp_destination(media: &Media<'_>, rtp: SocketAddr, local: IpAddr) -> SocketAddr {
     let Some(stated) = media.rtcp() else {
         // There is no port above the last; RTCP then goes where RTP goes, and does no harm.
         return SocketAddr::new(rtp.ip(), rtp.port().checked_add(1).unwrap_or(rtp.port()));
@@ -134,8 +139,8 @@ fn rtcp_destination(media: &Media<'_>, rtp: SocketAddr, local: &Local) -> Socket
     SocketAddr::new(ip, stated.port)
 }
 
-/// Returns the formats of a line that the leg allows, in their order.
-fn formats(media: &Media<'_>, local: &Local) -> PayloadMap {
+/// Returns the formats of a line that are taken, in its order.
+fn formats(media: &Media<'_>, takes: &PayloadMap) -> PayloadMap {
     let mut meanings: [Option<Payload>; 128] = [None; 128];
     for (number, payload) in STATIC {
         if let Some(meaning) = meanings.get_mut(usize::from(number)) {
@@ -147,14 +152,14 @@ fn formats(media: &Media<'_>, local: &Local) -> PayloadMap {
             *meaning = payload(rtpmap.encoding, rtpmap.clock, rtpmap.channels);
         }
     }
-    let mut formats = PayloadMap::new(local.formats.ptime_ms);
+    let mut formats = PayloadMap::new(takes.ptime_ms);
     for format in media.formats() {
         let number = if format.starts_with('+') { None } else { format.parse::<u8>().ok() };
         let meaning = number.and_then(|number| Some((number, (*meanings.get(usize::from(number))?)?)));
-        if let Some((number, payload)) = meaning {
-            if local.takes(payload) {
-                formats.push(number, payload);
-            }
+        if let Some((number, payload)) = meaning
+            && takes.number(payload).is_some()
+        {
+            formats.push(number, payload);
         }
     }
     formats

@@ -313,23 +313,28 @@ fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Reason> {
 
 /// Reads `o=`. Fields are taken from the end, for a user name may hold spaces in the wild.
 fn origin(value: &[u8]) -> Result<Origin<'_>, Reason> {
-    let mut rest = value.trim_ascii_end();
-    let mut last = || {
-        let at = memchr::memrchr(b' ', rest)?;
-        let (head, field) = rest.split_at_checked(at)?;
-        rest = head.trim_ascii_end();
-        line::visible(field.trim_ascii_start())
-    };
-    let (Some(host), Some(kind), Some(network), Some(version), Some(session_id)) =
-        (last(), last(), last(), last(), last())
-    else {
-        return Err(Reason::Origin);
-    };
-    if rest.is_empty() {
+    let value = value.trim_ascii_end();
+    let (head, address) = split_last(value, 3).ok_or(Reason::Origin)?;
+    let (head, version) = split_last(head, 1).ok_or(Reason::Origin)?;
+    let (username, session_id) = split_last(head, 1).ok_or(Reason::Origin)?;
+    if username.is_empty() {
         return Err(Reason::Origin);
     }
-    let address = address(network, kind, host)?;
-    Ok(Origin { username: rest, session_id, version, address })
+    Ok(Origin { username, session_id, version, address })
+}
+
+/// Splits off the last fields, each of visible ASCII.
+fn split_last(text: &[u8], count: usize) -> Option<(&[u8], &str)> {
+    let mut head = text;
+    for _ in 0..count {
+        let (before, field) = head.split_at_checked(memchr::memrchr(b' ', head)?)?;
+        if field.len() < 2 {
+            return None;
+        }
+        head = before.trim_ascii_end();
+    }
+    let tail = text.get(head.len()..)?.trim_ascii_start();
+    Some((head, line::visible(tail)?))
 }
 
 /// Reads `c=`. A time to live or an address count only says that the address is multicast, which is seen anyway.

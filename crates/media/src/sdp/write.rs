@@ -99,9 +99,7 @@ pub(super) fn print(sdp: &Sdp<'_>) -> Bytes {
     let origin = sdp.origin();
     writer.put(format_args!("v=0\r\no="));
     writer.out.extend_from_slice(origin.username);
-    writer.put(format_args!(" {} {} ", origin.session_id, origin.version));
-    writer.put_address(&origin.address);
-    writer.put(format_args!("\r\ns="));
+    writer.put(format_args!(" {} {} {}\r\ns=", origin.session_id, origin.version, origin.address));
     // RFC 8866 §5.3: a session without a name has a dash or a space.
     writer.out.extend_from_slice(if sdp.name().is_empty() { b"-" } else { sdp.name() });
     writer.out.extend_from_slice(b"\r\n");
