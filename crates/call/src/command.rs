@@ -1,6 +1,8 @@
 //! What a bridge on a media worker may be told.
 
 use crate::event::Side;
+use ipnet::IpNet;
+use std::time::Duration;
 use trunkline_media::Negotiated;
 
 /// A change to a bridge that is running.
@@ -13,8 +15,17 @@ pub enum BridgeCommand {
         /// What was agreed with it.
         negotiated: Negotiated,
     },
+    /// A side is to be spoken with anew, by another peer: another gateway was tried.
+    NewLeg {
+        /// The side.
+        side: Side,
+        /// Networks that its RTP source may be latched from.
+        latch: Vec<IpNet>,
+    },
     /// What may cross.
     Gate(Gate),
+    /// How long both sides may be silent while nobody is on hold; none for ever.
+    SilenceMax(Option<Duration>),
 }
 
 /// What may cross a bridge.

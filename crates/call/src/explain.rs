@@ -97,8 +97,8 @@ pub enum Refusal {
     NoPorts,
     /// The request can't be understood as a call.
     BadRequest(&'static str),
-    /// The caller must support an extension (RFC 3262) and does not.
-    ExtensionRequired(&'static str),
+    /// The caller demands a kind of privacy that we do not know (RFC 3323 §5.1).
+    Privacy,
 }
 
 /// A call that was let in.
@@ -222,7 +222,8 @@ impl Refusal {
             Self::NoRoute(_) => 404,
             Self::Media(_) => 488,
             Self::BadRequest(_) => 400,
-            Self::ExtensionRequired(_) => 421,
+            // RFC 3323 §5.1.
+            Self::Privacy => 500,
         }
     }
 
@@ -241,7 +242,7 @@ impl Refusal {
             | Self::NoTrunk
             | Self::Media(_)
             | Self::BadRequest(_)
-            | Self::ExtensionRequired(_) => None,
+            | Self::Privacy => None,
         }
     }
 }
@@ -282,7 +283,7 @@ impl fmt::Display for Refusal {
             Self::Media(reason) => write!(f, "media: {reason}"),
             Self::NoPorts => f.write_str("no RTP ports left"),
             Self::BadRequest(reason) => write!(f, "bad request: {reason}"),
-            Self::ExtensionRequired(tag) => write!(f, "the caller must support {tag}"),
+            Self::Privacy => f.write_str("critical privacy of an unknown kind"),
         }
     }
 }

@@ -6,10 +6,14 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod b2bua;
+mod bridge;
+mod call;
 mod command;
 mod error;
 mod event;
 mod explain;
+mod leg;
 mod limit;
 mod port;
 mod route;
@@ -17,6 +21,10 @@ mod route;
 mod testing;
 mod trunk;
 
+pub use b2bua::{
+    B2bua, CallTimer, Config, Input, MediaInterface, MediaSocket, OpenBridge, Output, Timer, UnknownSources,
+};
+pub use bridge::{Bridge, BridgeConfig, BridgeTimer};
 pub use command::{BridgeCommand, Gate};
 pub use error::{ConfigError, RouteProblem};
 pub use event::{BridgeEvent, BridgeStats, CallEvent, Counts, Side, Totals};

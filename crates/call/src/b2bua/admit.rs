@@ -1,0 +1,232 @@
+//! A new INVITE: admitted and sent on, or refused with a reason.
+
+use super::{B2bua, MediaInterface, Owner};
+use crate::call::identity::{Caller, InvalidCaller};
+use crate::call::{Call, NewCall};
+use crate::event::{CallEvent, Side};
+use crate::explain::{Admitted, Asked, Refusal, decide, explain};
+use crate::leg::Leg;
+use bytes::Bytes;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use trunkline_media::offer::Error;
+use trunkline_media::{Direction, Local, MediaSession};
+use trunkline_model::{CallRecord, Cause, Party, Q850, Stage, Trunk};
+use trunkline_sip::header::Name;
+use trunkline_sip::message::Message;
+use trunkline_sip::transport::Flow;
+use trunkline_sip::user_agent::{Headers, Reply, SessionId};
+
+/// Max-Forwards of a request without one (RFC 3261 §8.1.1.6).
+const HOPS: u8 = 70;
+
+/// The caller's side of a call, ready.
+struct Ready {
+    who: Caller,
+    media: MediaSession,
+    wish: Direction,
+    interface: MediaInterface,
+}
+
+impl B2bua {
+    pub(super) fn handle_incoming(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        request: &Message,
+        flow: Flow,
+        offer: Option<Bytes>,
+    ) {
+        self.core.totals.offered += 1;
+        let asked = asked(request, flow);
+        let seed = self.core.random();
+        let decided = self.admit(now, (request, flow), &asked, offer.as_deref(), seed);
+        let (admitted, ready) = match decided {
+            Ok(decided) => decided,
+            Err(refusal) => return self.refuse(now, session, asked, refusal),
+        };
+        if let Err(criterion) = self.core.trunks.take_call(&admitted.trunk.id, now) {
+            let refusal = Refusal::TrunkCap(admitted.trunk.id.clone(), criterion);
+            return self.refuse(now, session, asked, refusal);
+        }
+        let id = self.core.new_call();
+        self.core.sessions.insert(session, Owner { call: id.serial, side: Side::Caller });
+        self.core.event(CallEvent::Started {
+            call: id,
+            trunk: admitted.trunk.id.clone(),
+            from: asked.from.clone(),
+            to: asked.to.clone(),
+        });
+        let caller = Leg {
+            session: Some(session),
+            trunk: Arc::clone(&admitted.trunk),
+            media: ready.media,
+            wish: ready.wish,
+            offered: Direction::SendRecv,
+            bridged: None,
+        };
+        let call = Call::new(
+            now,
+            NewCall {
+                id,
+                who: ready.who,
+                dialled: asked.to,
+                route: admitted.route,
+                hops_left: request.max_forwards().unwrap_or(HOPS).min(HOPS).saturating_sub(1),
+                caller,
+                caller_offer: offer,
+                caller_interface: ready.interface,
+            },
+        );
+        self.calls.insert(id.serial, call);
+        let profile = self.core.profile(&admitted.trunk, flow.transport);
+        // A session that does not go with the profile ends with an event of its own, handled before this call
+        // is looked at again.
+        let adopted = self.core.ua.adopt(now, session, profile);
+        self.drain(now);
+        if adopted.is_ok() {
+            self.with_call(id.serial, |call, core| call.begin(core, now));
+        }
+    }
+
+    /// Decides whether a call may be, and makes ready what does not take anything from anyone.
+    fn admit(
+        &self,
+        now: Instant,
+        (request, flow): (&Message, Flow),
+        asked: &Asked,
+        offer: Option<&[u8]>,
+        seed: u64,
+    ) -> Result<(Admitted, Ready), Refusal> {
+        let core = &self.core;
+        // First of all who asks: a stranger learns nothing of how we are.
+        let trunk = self.table.identify(flow.remote, flow.transport).ok_or(Refusal::UnknownSource)?;
+        if core.draining {
+            return Err(Refusal::Draining);
+        }
+        if self.calls.len() >= core.config.limits.calls_max {
+            return Err(Refusal::NodeFull);
+        }
+        // RFC 3261 §16.3 item 3; a chain of B2BUAs that each start anew shows in its Vias.
+        let hops = request.vias().take(core.config.limits.hops_max + 1).count();
+        if request.max_forwards() == Some(0) || hops > core.config.limits.hops_max {
+            return Err(Refusal::TooManyHops);
+        }
+        if request.uri().is_err() {
+            return Err(Refusal::BadRequest("Request-URI"));
+        }
+        let who = Caller::of(request, trunk).map_err(|error| match error {
+            InvalidCaller::From => Refusal::BadRequest("From"),
+            InvalidCaller::Privacy => Refusal::Privacy,
+        })?;
+        let decided = decide(&self.table, &core.trunks, asked, now);
+        let admitted = decided.map_err(|explained| explained.refusal.unwrap_or(Refusal::NoTrunk))?;
+        if core.ports.free() < 2 {
+            return Err(Refusal::NoPorts);
+        }
+        let (media, wish, interface) = self.caller_media(trunk, flow.remote.ip(), offer, seed)?;
+        Ok((admitted, Ready { who, media, wish, interface }))
+    }
+
+    /// Finds the interface on which the caller's offer can be answered.
+    fn caller_media(
+        &self,
+        trunk: &Trunk,
+        source: IpAddr,
+        offer: Option<&[u8]>,
+        seed: u64,
+    ) -> Result<(MediaSession, Direction, MediaInterface), Refusal> {
+        let mut refusal = Refusal::Media("no media address of the caller's family");
+        let near = self.core.media_interface(source);
+        let others = self.core.config.media.iter().copied().filter(|other| Some(*other) != near);
+        for interface in near.into_iter().chain(others) {
+            let address = trunk.advertised.unwrap_or(interface.advertised);
+            // The port is set when the bridge has one.
+            let media = MediaSession::new(Local::new(address, 0, &trunk.media), seed);
+            match offer.map(|offer| media.read_offer(offer)) {
+                None => return Ok((media, Direction::SendRecv, interface)),
+                Some(Ok(view)) => return Ok((media, view.direction, interface)),
+                Some(Err(error @ Error::Malformed(_))) => {
+                    return Err(Refusal::BadRequest(error.warning().1));
+                }
+                Some(Err(Error::Address)) => {}
+                Some(Err(error)) => return Err(Refusal::Media(error.warning().1)),
+            }
+            refusal = Refusal::Media(Error::Address.warning().1);
+        }
+        Err(refusal)
+    }
+
+    fn refuse(&mut self, now: Instant, session: SessionId, asked: Asked, refusal: Refusal) {
+        self.core.totals.refused += 1;
+        let status = refusal.status();
+        let mut headers = Headers::new();
+        if let Some(secs) = refusal.retry_after_secs() {
+            headers.push(Name::RetryAfter, secs.to_string());
+        }
+        if let Refusal::Media(text) | Refusal::BadRequest(text) = refusal {
+            headers.push(Name::Warning, format!("399 trunkline \"{text}\""));
+        }
+        let _ = self.core.ua.reject(now, session, Reply::new(status).with_headers(headers));
+        if refusal == Refusal::UnknownSource && !self.strangers.take(now) {
+            self.core.totals.refused_unreported += 1;
+            return;
+        }
+        let call = self.core.new_call();
+        let trunk = self.table.identify(asked.source, asked.transport).map(|trunk| trunk.id.clone());
+        let cause = Cause {
+            sip: status,
+            q850: Q850::from_sip(status),
+            ended_by: Party::Trunkline,
+            stage: Stage::Admission,
+            trunk: trunk.clone(),
+            detail: refusal.to_string(),
+        };
+        let explain = explain(&self.table, &self.core.trunks, &asked, Some(refusal), now);
+        self.core.event(CallEvent::Refused { call, explain: Box::new(explain), status });
+        self.core.totals.ended += 1;
+        let record = CallRecord {
+            call,
+            from: asked.from,
+            to: asked.to,
+            trunk_in: trunk,
+            trunk_out: None,
+            attempts: 0,
+            started_unix_ms: self.core.unix_ms(now),
+            rang_after: None,
+            answered_after: None,
+            ended_after: Duration::ZERO,
+            cause,
+            caller_media: None,
+            callee_media: None,
+        };
+        self.core.event(CallEvent::Ended { record: Box::new(record) });
+    }
+}
+
+impl Asked {
+    /// Returns what an INVITE asks that came on a path.
+    pub fn of(request: &Message, flow: Flow) -> Self {
+        asked(request, flow)
+    }
+}
+
+fn asked(request: &Message, flow: Flow) -> Asked {
+    let user = |uri: Option<std::borrow::Cow<'_, str>>| {
+        let text = uri.unwrap_or_default();
+        text.chars().filter(|c| !c.is_control()).take(USER_MAX).collect::<String>()
+    };
+    let from = request.from().ok();
+    let from = from.as_ref().and_then(|from| from.uri().ok()).and_then(|uri| uri.user());
+    let to = request.uri().ok();
+    Asked {
+        source: flow.remote,
+        transport: flow.transport,
+        from: user(from),
+        to: user(to.and_then(|uri| uri.user())),
+    }
+}
+
+/// Longest user part kept in records and looked up: a number with parameters of RFC 4694 stays below.
+const USER_MAX: usize = 128;

@@ -1,0 +1,260 @@
+//! What all calls share: the user agent, trunks, ports, bridges, timers, and the outputs to be polled.
+
+use super::{Config, MediaInterface, MediaSocket, OpenBridge, Output};
+use crate::bridge::{Bridge, BridgeConfig};
+use crate::command::BridgeCommand;
+use crate::event::{CallEvent, Side, Totals};
+use crate::port::PortPool;
+use crate::trunk::{HealthChange, Trunks};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::time::Instant;
+use trunkline_model::{BridgeId, CallId, Gateway, Host, Transport, Trunk, TrunkId};
+use trunkline_sip::UserAgent;
+use trunkline_sip::resolve::Destination;
+use trunkline_sip::transport::{Advertised, Target};
+use trunkline_sip::user_agent::{Profile, RequestId, SessionId};
+
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) ua: UserAgent,
+    pub(crate) trunks: Trunks,
+    pub(crate) ports: PortPool,
+    pub(crate) timers: Timers,
+    pub(crate) outputs: VecDeque<Output>,
+    /// Every INVITE session that is not over, and whose it is.
+    pub(crate) sessions: HashMap<SessionId, Owner>,
+    /// Every bridge that a worker has.
+    pub(crate) bridges: HashMap<BridgeId, Opened>,
+    /// Our own requests that wait for a response.
+    pub(crate) requests: HashMap<RequestId, Purpose>,
+    /// Attempts that wait for the first sign of life of a gateway, by Call-ID.
+    pub(crate) silent: HashMap<String, u64>,
+    pub(crate) totals: Totals,
+    pub(crate) draining: bool,
+    rng: ChaCha8Rng,
+    calls_begun: u64,
+    bridges_begun: u64,
+}
+
+/// Whose a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// The call's serial.
+    pub(crate) call: u64,
+    pub(crate) side: Side,
+}
+
+/// A bridge that a worker has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opened {
+    pub(crate) call: u64,
+    pub(crate) ports: [u16; 2],
+}
+
+/// What a request of ours is for.
+#[derive(Debug, Clone)]
+pub(crate) enum Purpose {
+    /// Is the gateway there?
+    Probe(TrunkId, Gateway),
+    /// It carries on a request of the other side, which waits for the outcome.
+    Relay(RequestId),
+}
+
+/// What a call can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CallTimer {
+    /// A gateway has said nothing at all.
+    Response,
+    /// The callee does not answer.
+    Ring,
+    /// The call has lasted as long as it may.
+    Duration,
+    /// The media worker has not told the statistics of a call that is over.
+    Record,
+}
+
+/// The deadlines of all calls, soonest first.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    soonest: BTreeSet<(Instant, u64, CallTimer)>,
+    by_call: HashMap<(u64, CallTimer), Instant>,
+}
+
+impl Timers {
+    pub(crate) fn set(&mut self, call: u64, timer: CallTimer, at: Instant) {
+        self.stop(call, timer);
+        self.by_call.insert((call, timer), at);
+        self.soonest.insert((at, call, timer));
+    }
+
+    pub(crate) fn stop(&mut self, call: u64, timer: CallTimer) {
+        if let Some(at) = self.by_call.remove(&(call, timer)) {
+            self.soonest.remove(&(at, call, timer));
+        }
+    }
+
+    pub(crate) fn stop_all(&mut self, call: u64) {
+        for timer in [CallTimer::Response, CallTimer::Ring, CallTimer::Duration, CallTimer::Record] {
+            self.stop(call, timer);
+        }
+    }
+
+    pub(crate) fn soonest(&self) -> Option<(Instant, CallTimer)> {
+        self.soonest.first().map(|(at, _, timer)| (*at, *timer))
+    }
+
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<(u64, CallTimer)> {
+        let (at, call, timer) = *self.soonest.first()?;
+        if at > now {
+            return None;
+        }
+        self.stop(call, timer);
+        Some((call, timer))
+    }
+}
+
+impl Core {
+    pub(crate) fn new(config: Config, ua: UserAgent, trunks: Trunks, ports: PortPool, seed: u64) -> Self {
+        Self {
+            config,
+            ua,
+            trunks,
+            ports,
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            sessions: HashMap::new(),
+            bridges: HashMap::new(),
+            requests: HashMap::new(),
+            silent: HashMap::new(),
+            totals: Totals::default(),
+            draining: false,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            calls_begun: 0,
+            bridges_begun: 0,
+        }
+    }
+
+    pub(crate) fn random(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    /// Returns an id that no other call of this node has, before or after a restart.
+    ///
+    /// Milliseconds of the Unix epoch leave 2^20 serials each; calls advance by 256, which makes room for
+    /// shards: a node would need four million calls a second to catch up with its own next start.
+    pub(crate) fn new_call(&mut self) -> CallId {
+        let epoch = u64::try_from(self.config.anchor.1).unwrap_or_default() << 20;
+        let serial = epoch + (self.calls_begun << 8) + u64::from(self.config.shard);
+        self.calls_begun += 1;
+        CallId { node: self.config.node, serial }
+    }
+
+    /// Returns a moment in milliseconds of the Unix epoch.
+    pub(crate) fn unix_ms(&self, at: Instant) -> i64 {
+        let (anchor, unix_ms) = self.config.anchor;
+        let after = i64::try_from(at.saturating_duration_since(anchor).as_millis()).unwrap_or(i64::MAX);
+        unix_ms.saturating_add(after)
+    }
+
+    pub(crate) fn event(&mut self, event: CallEvent) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn health(&mut self, change: Option<HealthChange>) {
+        let Some(HealthChange { trunk, gateway, up, up_left }) = change else { return };
+        self.event(if up {
+            CallEvent::GatewayUp { trunk, gateway, up_left }
+        } else {
+            CallEvent::GatewayDown { trunk, gateway, up_left }
+        });
+    }
+
+    /// Gives a new bridge to a media worker; none when no ports are left.
+    pub(crate) fn open_bridge(
+        &mut self,
+        call: u64,
+        binds: [IpAddr; 2],
+        config: BridgeConfig,
+    ) -> Option<(BridgeId, [u16; 2])> {
+        let ports = self.ports.take_pair()?;
+        let bridge = BridgeId((self.bridges_begun << 8) + u64::from(self.config.shard));
+        self.bridges_begun += 1;
+        self.bridges.insert(bridge, Opened { call, ports });
+        let [caller, callee] = binds;
+        self.outputs.push_back(Output::OpenBridge(OpenBridge {
+            bridge,
+            caller: MediaSocket { bind: caller, rtp_port: ports[0] },
+            callee: MediaSocket { bind: callee, rtp_port: ports[1] },
+            state: Box::new(Bridge::new(config)),
+        }));
+        Some((bridge, ports))
+    }
+
+    pub(crate) fn update_bridge(&mut self, bridge: BridgeId, command: BridgeCommand) {
+        self.outputs.push_back(Output::UpdateBridge { bridge, command });
+    }
+
+    pub(crate) fn close_bridge(&mut self, bridge: BridgeId) {
+        self.outputs.push_back(Output::CloseBridge { bridge });
+    }
+
+    /// Returns the interface for media of the family of that address.
+    pub(crate) fn media_interface(&self, like: IpAddr) -> Option<MediaInterface> {
+        let family = like.to_canonical().is_ipv4();
+        self.config.media.iter().find(|interface| interface.bind.is_ipv4() == family).copied()
+    }
+
+    /// Returns the interface for media to a gateway. A name that is not looked up yet gets the first interface.
+    pub(crate) fn media_towards(&self, host: &Host) -> Option<MediaInterface> {
+        match host {
+            Host::Ip(ip) => self.media_interface(*ip),
+            Host::Name(_) => self.config.media.first().copied(),
+        }
+    }
+
+    /// Returns how sessions of a trunk behave.
+    pub(crate) fn profile(&self, trunk: &Trunk, transport: Transport) -> Profile {
+        let listener = || {
+            let listeners = &self.config.user_agent.listeners;
+            listeners.iter().find(|listener| listener.transport == transport).map(|held| &held.advertised)
+        };
+        let advertised = match (trunk.advertised, trunk.advertised_port) {
+            (None, None) => None,
+            (Some(ip), port) => Some(Advertised {
+                host: Host::Ip(ip),
+                port: port.or_else(|| listener().and_then(|held| held.port)),
+            }),
+            (None, Some(port)) => {
+                listener().map(|held| Advertised { host: held.host.clone(), port: Some(port) })
+            }
+        };
+        Profile { advertised, reliability: trunk.reliability, session_timer: trunk.session_timer }
+    }
+}
+
+/// Returns where a gateway is, for the user agent.
+pub(crate) fn destination(gateway: &Gateway) -> Destination {
+    match &gateway.host {
+        Host::Ip(ip) => {
+            let port = gateway.port.unwrap_or(gateway.transport.default_port());
+            Destination::Target(Target::new(gateway.transport, (*ip, port).into()))
+        }
+        Host::Name(name) => {
+            Destination::Host { host: name.clone(), port: gateway.port, transport: Some(gateway.transport) }
+        }
+    }
+}
+
+/// Returns the domain that stands in URIs for a trunk, and the host and port for the Request-URI.
+pub(crate) fn domains(trunk: &Trunk, gateway: &Gateway) -> (String, String) {
+    let domain = trunk.domain.clone().unwrap_or_else(|| gateway.host.to_string());
+    let authority = match (&trunk.domain, gateway.port) {
+        (Some(domain), _) => domain.clone(),
+        (None, Some(port)) => format!("{}:{port}", gateway.host),
+        (None, None) => gateway.host.to_string(),
+    };
+    (domain, authority)
+}

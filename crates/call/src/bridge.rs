@@ -1,0 +1,241 @@
+//! The data plane of one call: two RTP legs, joined. It lives on a media worker, away from all signalling.
+
+use crate::command::{BridgeCommand, Gate};
+use crate::event::{BridgeEvent, BridgeStats, Side};
+use ipnet::IpNet;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use trunkline_media::{Channel, Direction, LegConfig, LegTimer, RtpLeg, Transmit};
+
+/// How a bridge is made.
+#[derive(Debug, Clone, Default)]
+pub struct BridgeConfig {
+    /// Networks that the RTP source of the caller's side may be latched from.
+    pub caller_latch: Vec<IpNet>,
+    /// Networks that the RTP source of the callee's side may be latched from.
+    pub callee_latch: Vec<IpNet>,
+    /// Makes the identifiers of both legs.
+    pub seed: u64,
+}
+
+/// Two RTP legs: what one receives the other sends, in the codec, packet time and payload numbers of its own peer.
+///
+/// After every `handle_*` call and [`apply`](Self::apply), drain [`poll_transmit`](Self::poll_transmit) and
+/// [`poll_event`](Self::poll_event), then read [`poll_timeout`](Self::poll_timeout). Relaying a packet allocates
+/// nothing once the buffers of both legs have grown to their size.
+#[derive(Debug)]
+pub struct Bridge {
+    caller: End,
+    callee: End,
+    gate: Gate,
+    silence_max: Option<Duration>,
+    /// When silence began to count: the gate was opened, or a hold ended.
+    listening_since: Option<Instant>,
+    silent_at: Option<Instant>,
+    events: VecDeque<BridgeEvent>,
+}
+
+#[derive(Debug)]
+struct End {
+    /// None until media is agreed.
+    leg: Option<RtpLeg>,
+    latch: Vec<IpNet>,
+    seed: u64,
+    heard: bool,
+}
+
+/// Why a bridge wants to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BridgeTimer {
+    /// A leg's own reason.
+    Leg(Side, LegTimer),
+    /// No RTP has come from either side for too long.
+    Silence,
+}
+
+impl Bridge {
+    /// Returns a bridge that lets nothing through.
+    pub fn new(config: BridgeConfig) -> Self {
+        Self {
+            caller: End::new(config.caller_latch, config.seed),
+            // Any other number will do: the legs hash it.
+            callee: End::new(config.callee_latch, config.seed.wrapping_add(1)),
+            gate: Gate::Closed,
+            silence_max: None,
+            listening_since: None,
+            silent_at: None,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Takes a datagram that came on one of the four sockets.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        side: Side,
+        channel: Channel,
+        source: SocketAddr,
+        datagram: &[u8],
+    ) {
+        let end = self.end(side);
+        let Some(leg) = &mut end.leg else { return };
+        match channel {
+            Channel::Rtp => leg.handle_rtp(now, source, datagram),
+            Channel::Rtcp => return leg.handle_rtcp(now, source, datagram),
+        }
+        if !end.heard && leg.stats().first_received.is_some() {
+            end.heard = true;
+            self.events.push_back(BridgeEvent::FirstRtp(side));
+        }
+        self.relay(now, side);
+    }
+
+    /// Does what the signalling says.
+    pub fn apply(&mut self, now: Instant, command: BridgeCommand) {
+        match command {
+            BridgeCommand::NewLeg { side, latch } => {
+                let end = self.end(side);
+                *end = End::new(latch, end.seed.wrapping_add(2));
+            }
+            BridgeCommand::Negotiated { side, negotiated } => {
+                let end = self.end(side);
+                match &mut end.leg {
+                    Some(leg) => leg.update(now, negotiated),
+                    None => {
+                        let latch = std::mem::take(&mut end.latch);
+                        let config = LegConfig { negotiated: Some(negotiated), latch, seed: end.seed };
+                        end.leg = Some(RtpLeg::new(config, now));
+                    }
+                }
+            }
+            BridgeCommand::Gate(gate) => self.gate = gate,
+            BridgeCommand::SilenceMax(max) => self.silence_max = max,
+        }
+        self.listen(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for side in Side::BOTH {
+            if let Some(leg) = &mut self.end(side).leg {
+                leg.handle_timeout(now);
+            }
+            self.relay(now, side);
+        }
+        if self.silent_at.is_some_and(|at| at <= now) {
+            self.judge_silence(now);
+        }
+    }
+
+    /// Returns the next datagram to send, and from which side's socket.
+    pub fn poll_transmit(&mut self) -> Option<(Side, Transmit<'_>)> {
+        let Self { caller, callee, .. } = self;
+        if let Some(transmit) = caller.leg.as_mut().and_then(RtpLeg::poll_transmit) {
+            return Some((Side::Caller, transmit));
+        }
+        let transmit = callee.leg.as_mut().and_then(RtpLeg::poll_transmit)?;
+        Some((Side::Callee, transmit))
+    }
+
+    /// Returns the next thing to tell the signalling.
+    pub fn poll_event(&mut self) -> Option<BridgeEvent> {
+        self.events.pop_front()
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is wanted, and what for.
+    pub fn poll_timeout(&self) -> Option<(Instant, BridgeTimer)> {
+        let of = |side, end: &End| {
+            let (at, timer) = end.leg.as_ref()?.poll_timeout()?;
+            Some((at, BridgeTimer::Leg(side, timer)))
+        };
+        let silence = self.silent_at.map(|at| (at, BridgeTimer::Silence));
+        [of(Side::Caller, &self.caller), of(Side::Callee, &self.callee), silence]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
+    }
+
+    /// Says goodbye to both peers by RTCP. Drain [`poll_transmit`](Self::poll_transmit), close the sockets, and send
+    /// [`stats`](Self::stats) in [`BridgeEvent::Closed`].
+    pub fn close(&mut self, now: Instant) {
+        self.gate = Gate::Closed;
+        self.silent_at = None;
+        for side in Side::BOTH {
+            if let Some(leg) = &mut self.end(side).leg {
+                leg.close(now);
+            }
+        }
+    }
+
+    /// Returns what both legs saw.
+    pub fn stats(&self) -> BridgeStats {
+        BridgeStats {
+            caller: self.caller.leg.as_ref().map(RtpLeg::quality),
+            callee: self.callee.leg.as_ref().map(RtpLeg::quality),
+        }
+    }
+
+    fn end(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Callee => &mut self.callee,
+        }
+    }
+
+    /// Carries what one side has received to the other.
+    fn relay(&mut self, now: Instant, from: Side) {
+        let passes = self.gate.lets_through(from);
+        let (from, to) = match from {
+            Side::Caller => (&mut self.caller, &mut self.callee),
+            Side::Callee => (&mut self.callee, &mut self.caller),
+        };
+        let Some(from) = &mut from.leg else { return };
+        while let Some(frame) = from.poll_frame(now) {
+            if let (true, Some(to)) = (passes, &mut to.leg) {
+                to.send(now, &frame);
+            }
+        }
+    }
+
+    /// Starts, goes on with or stops waiting for RTP: nobody has to talk on hold.
+    fn listen(&mut self, now: Instant) {
+        let talks = |end: &End| {
+            let negotiated = end.leg.as_ref().and_then(RtpLeg::negotiated);
+            negotiated.is_some_and(|negotiated| negotiated.direction == Direction::SendRecv)
+        };
+        let talking = self.gate == Gate::Open && talks(&self.caller) && talks(&self.callee);
+        match (self.silence_max, talking) {
+            (Some(max), true) => {
+                let since = *self.listening_since.get_or_insert(now);
+                self.silent_at.get_or_insert(since + max);
+            }
+            (Some(_), false) | (None, _) => {
+                self.listening_since = None;
+                self.silent_at = None;
+            }
+        }
+    }
+
+    fn judge_silence(&mut self, now: Instant) {
+        let (Some(max), Some(since)) = (self.silence_max, self.listening_since) else {
+            self.silent_at = None;
+            return;
+        };
+        let heard = |end: &End| end.leg.as_ref().and_then(|leg| leg.stats().last_received);
+        let last = [heard(&self.caller), heard(&self.callee), Some(since)].into_iter().flatten().max();
+        let silent_at = last.unwrap_or(since) + max;
+        if silent_at > now {
+            self.silent_at = Some(silent_at);
+        } else {
+            self.silent_at = None;
+            self.events.push_back(BridgeEvent::Silent);
+        }
+    }
+}
+
+impl End {
+    fn new(latch: Vec<IpNet>, seed: u64) -> Self {
+        Self { leg: None, latch, seed, heard: false }
+    }
+}

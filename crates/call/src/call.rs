@@ -1,0 +1,231 @@
+//! One call: a leg from the caller, attempts at a callee, then a leg to the one who answered.
+//!
+//! | part | module |
+//! |---|---|
+//! | who calls, as others are told | `identity` |
+//! | gateways tried one after another | `attempt` |
+//! | ringing, early media, the answer | `answer` |
+//! | hold and other changes of media | `change` |
+//! | what a final answer means | `outcome` |
+//! | the end and the record | `end` |
+//! | the Reason header | `reason` |
+
+mod answer;
+mod attempt;
+mod change;
+mod end;
+pub(crate) mod identity;
+mod outcome;
+pub(crate) mod reason;
+
+use crate::b2bua::{CallTimer, Core, MediaInterface};
+use crate::command::{BridgeCommand, Gate};
+use crate::event::{BridgeEvent, BridgeStats, CallEvent, Side};
+use crate::leg::Leg;
+use crate::route::Route;
+use crate::trunk::Choice;
+use attempt::Attempt;
+use bytes::Bytes;
+use change::Pending;
+use identity::Caller;
+use std::sync::Arc;
+use std::time::Instant;
+use trunkline_model::{BridgeId, CallId, Cause, Gateway, Q850, Stage, Trunk, TrunkId};
+use trunkline_sip::user_agent::SessionId;
+
+/// A call from admission to its record.
+pub(crate) struct Call {
+    id: CallId,
+    who: Caller,
+    /// The user part of the request URI, as received.
+    dialled: String,
+    route: Route,
+    /// Max-Forwards of the INVITEs that go out.
+    hops_left: u8,
+    started: Instant,
+    rang: Option<Instant>,
+    answered: Option<Instant>,
+    stage: Stage,
+
+    caller: Leg,
+    /// What the caller offered; none when it left the offer to us.
+    caller_offer: Option<Bytes>,
+    caller_interface: MediaInterface,
+    /// The attempt under way, until it is answered.
+    attempt: Option<Attempt>,
+    /// The leg of who answered.
+    callee: Option<Leg>,
+
+    bridge: Option<Opened>,
+    gate: Gate,
+
+    /// Gateways tried, with their trunks.
+    tried: Vec<(TrunkId, Gateway)>,
+    choice: Choice,
+    /// The trunk of the last attempt; the call counts there while it lasts.
+    trunk_out: Option<Arc<Trunk>>,
+    /// Whether the caller was promised the callee's early media: then no other gateway is tried, for the caller
+    /// has heard this one.
+    early_media: bool,
+
+    /// A change of media that one side waits for.
+    pending: Option<Pending>,
+    end: Option<End>,
+}
+
+/// The bridge of a call.
+#[derive(Debug, Clone, Copy)]
+struct Opened {
+    id: BridgeId,
+    ports: [u16; 2],
+    callee: MediaInterface,
+}
+
+/// A call that is over, but for its record.
+struct End {
+    cause: Cause,
+    at: Instant,
+    recorded: bool,
+}
+
+/// How far a call is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// It goes on.
+    No,
+    /// It has ended, and waits for the statistics of its media.
+    Ended,
+    /// Its record is out; nothing is left to do.
+    Recorded,
+}
+
+/// What a call is made of.
+pub(crate) struct NewCall {
+    pub(crate) id: CallId,
+    pub(crate) who: Caller,
+    pub(crate) dialled: String,
+    pub(crate) route: Route,
+    pub(crate) hops_left: u8,
+    pub(crate) caller: Leg,
+    pub(crate) caller_offer: Option<Bytes>,
+    pub(crate) caller_interface: MediaInterface,
+}
+
+impl Call {
+    pub(crate) fn new(now: Instant, new: NewCall) -> Self {
+        Self {
+            id: new.id,
+            who: new.who,
+            dialled: new.dialled,
+            route: new.route,
+            hops_left: new.hops_left,
+            started: now,
+            rang: None,
+            answered: None,
+            stage: Stage::Admission,
+            caller: new.caller,
+            caller_offer: new.caller_offer,
+            caller_interface: new.caller_interface,
+            attempt: None,
+            callee: None,
+            bridge: None,
+            gate: Gate::Closed,
+            tried: Vec::new(),
+            choice: Choice::Well,
+            trunk_out: None,
+            early_media: false,
+            pending: None,
+            end: None,
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> Over {
+        match &self.end {
+            None => Over::No,
+            Some(End { recorded: false, .. }) => Over::Ended,
+            Some(End { recorded: true, .. }) => Over::Recorded,
+        }
+    }
+
+    /// Returns the session of a side, as long as it is part of the call.
+    pub(crate) fn session(&self, side: Side) -> Option<SessionId> {
+        match side {
+            Side::Caller => self.caller.session,
+            Side::Callee => self.callee.as_ref().and_then(|leg| leg.session),
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, core: &mut Core, now: Instant, timer: CallTimer) {
+        match timer {
+            CallTimer::Response => self.give_up_silent_gateway(core, now),
+            CallTimer::Ring => self.give_up_ringing(core, now),
+            CallTimer::Duration => {
+                self.end_by_us(core, now, 408, Q850::NORMAL_UNSPECIFIED, "longest duration reached");
+            }
+            CallTimer::Record => self.record(core, BridgeStats::default()),
+        }
+    }
+
+    pub(crate) fn handle_bridge(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        bridge: BridgeId,
+        event: BridgeEvent,
+    ) {
+        if self.bridge.is_none_or(|opened| opened.id != bridge) {
+            return;
+        }
+        match event {
+            BridgeEvent::FirstRtp(side) => core.event(CallEvent::MediaStarted { call: self.id, side }),
+            BridgeEvent::Silent => {
+                self.end_by_us(core, now, 408, Q850::TIMER_EXPIRY, "no RTP from either side");
+            }
+            BridgeEvent::Failed => {
+                self.bridge = None;
+                match self.is_over() {
+                    Over::No => {
+                        // Q.850 47: resource unavailable, unspecified.
+                        self.end_by_us(core, now, 503, Q850(47), "RTP ports could not be bound");
+                    }
+                    Over::Ended => self.record(core, BridgeStats::default()),
+                    Over::Recorded => {}
+                }
+            }
+            BridgeEvent::Closed(stats) => {
+                self.bridge = None;
+                match self.is_over() {
+                    Over::No => {
+                        self.end_by_us(core, now, 500, Q850(41), "the media worker closed the bridge");
+                    }
+                    Over::Ended => self.record(core, stats),
+                    Over::Recorded => {}
+                }
+            }
+        }
+    }
+
+    fn tell_bridge(&self, core: &mut Core, command: BridgeCommand) {
+        if let Some(opened) = self.bridge {
+            core.update_bridge(opened.id, command);
+        }
+    }
+
+    fn open_gate(&mut self, core: &mut Core, gate: Gate) {
+        if self.gate != gate {
+            self.gate = gate;
+            self.tell_bridge(core, BridgeCommand::Gate(gate));
+        }
+    }
+
+    /// Tells the bridge what was agreed with a leg, if that is news.
+    fn bridge_leg(&mut self, core: &mut Core, side: Side) {
+        let leg = match side {
+            Side::Caller => Some(&mut self.caller),
+            Side::Callee => self.callee.as_mut(),
+        };
+        if let Some(negotiated) = leg.and_then(Leg::news_for_bridge) {
+            self.tell_bridge(core, BridgeCommand::Negotiated { side, negotiated });
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Ringing, early media and the answer.
+
+use super::Call;
+use super::attempt::Attempt;
+use super::reason::Reason;
+use crate::b2bua::{CallTimer, Core};
+use crate::command::{BridgeCommand, Gate};
+use crate::event::{CallEvent, Side};
+use crate::leg::Leg;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Instant;
+use trunkline_media::offer::Error;
+use trunkline_media::{Direction, MediaSession, Wish};
+use trunkline_model::{Codec, Party, Q850, Stage};
+use trunkline_sip::message::Message;
+use trunkline_sip::user_agent::{Body, ForkId, Headers, Reply, SessionId};
+
+/// Early dialog terminated (RFC 6228): a fork is gone. It means nothing to the caller.
+const FORK_GONE: u16 = 199;
+
+impl Call {
+    pub(crate) fn handle_progress(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        session: SessionId,
+        (fork, body, _reliable): (ForkId, Option<Body>, bool),
+        response: &Message,
+    ) {
+        self.gateway_lives(core);
+        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.session == session) else {
+            return;
+        };
+        let status = response.status().unwrap_or_default();
+        if status == FORK_GONE {
+            attempt.forks.retain(|(known, _)| *known != fork);
+            return;
+        }
+        let has_media = match body {
+            Some(Body::Answer(answer)) => attempt.note_answer(fork, &answer),
+            Some(Body::Offer(offer)) => answer_early_offer(core, now, attempt, fork, &offer),
+            None => Ok(false),
+        };
+        let has_media = has_media.unwrap_or_else(|error| {
+            // RFC 3264 can't be met by what it described; the ringing is real all the same.
+            tracing::debug!(call = %self.id, %error, "early media can't be used");
+            false
+        });
+        if has_media {
+            self.bridge_early(core);
+        }
+        self.note_ringing(core, now, has_media);
+        self.relay_progress(core, now, status, has_media);
+    }
+
+    /// Lets the caller hear the newest fork.
+    pub(super) fn bridge_early(&mut self, core: &mut Core) {
+        let Some(attempt) = &mut self.attempt else { return };
+        let newest = attempt.forks.last().and_then(|(_, media)| media.negotiated().copied());
+        let Some(negotiated) = newest else { return };
+        if attempt.bridged != newest {
+            attempt.bridged = newest;
+            self.tell_bridge(core, BridgeCommand::Negotiated { side: Side::Callee, negotiated });
+        }
+    }
+
+    fn note_ringing(&mut self, core: &mut Core, now: Instant, has_media: bool) {
+        let first = self.rang.is_none();
+        let first_media = has_media && !self.early_media && self.caller_offer.is_some();
+        if first {
+            self.rang = Some(now);
+            self.stage = Stage::Ringing;
+            let ring_max = self.attempt.as_ref().map(|attempt| attempt.trunk.ring_max);
+            if let Some(ring_max) = ring_max {
+                core.timers.set(self.id.serial, CallTimer::Ring, now + ring_max);
+            }
+        }
+        if first || first_media {
+            core.event(CallEvent::Ringing { call: self.id, early_media: first_media });
+        }
+    }
+
+    /// Sends a 18x on to the caller: each one, also a 180 after a 183, for it may change what the caller hears.
+    fn relay_progress(&mut self, core: &mut Core, now: Instant, status: u16, has_media: bool) {
+        let Some(session) = self.caller.session else { return };
+        let status = if matches!(status, 180..=183) { status } else { 183 };
+        let mut reply = Reply::new(status);
+        if has_media && let Some(sdp) = self.answer_for_caller(None) {
+            self.early_media = true;
+            reply = reply.with_sdp(sdp);
+            self.bridge_leg(core, Side::Caller);
+            self.open_gate(core, Gate::Early);
+        }
+        if let Err(error) = core.ua.progress(now, session, reply) {
+            tracing::debug!(call = %self.id, %error, "18x not passed on");
+        }
+    }
+
+    /// Returns the answer to the caller's offer, the same every time; none when the caller made no offer.
+    ///
+    /// Before the answer the direction is what the caller asked for, whatever an announcement's is: a 183 that
+    /// says `sendonly` is no hold, and all 18x and the 200 have to show the caller one description
+    /// (RFC 6337 §3.1.1).
+    fn answer_for_caller(&mut self, callee: Option<Wish>) -> Option<Bytes> {
+        if self.caller.media.negotiated().is_some() {
+            return self.caller.media.standing().cloned();
+        }
+        let offer = self.caller_offer.as_ref()?;
+        let prefer = callee.map_or_else(|| self.early_codec(), |wish| wish.prefer);
+        let direction = callee.map_or(Direction::SendRecv, |wish| wish.direction);
+        // Read at admission, so that it can be answered.
+        self.caller.media.answer_to(offer, Wish { direction, prefer }).ok()
+    }
+
+    pub(super) fn early_codec(&self) -> Option<Codec> {
+        let (_, media) = self.attempt.as_ref()?.forks.last()?;
+        media.negotiated()?.send.audio().map(|(_, codec)| codec)
+    }
+
+    pub(crate) fn handle_answer(
+        &mut self,
+        core: &mut Core,
+        now: Instant,
+        session: SessionId,
+        fork: ForkId,
+        body: Option<Body>,
+        _response: &Message,
+    ) {
+        if self.attempt.as_ref().is_none_or(|attempt| attempt.session != session) {
+            return;
+        }
+        self.gateway_lives_no_more(core);
+        let Some(mut attempt) = self.attempt.take() else { return };
+        match attempt.take_answered(fork, body) {
+            Ok(media) => self.connect(core, now, attempt, media),
+            Err(error) => {
+                let _ = core.ua.hangup(now, session, Reason::q850(Q850::INTERWORKING).headers());
+                let detail = format!("the callee's answer can't be used: {error}");
+                let mut cause = self.cause(488, Q850::INTERWORKING, Party::Callee, detail);
+                cause.trunk = Some(attempt.trunk.id.clone());
+                self.finish(core, now, cause, Reason::q850(Q850::INTERWORKING));
+            }
+        }
+    }
+
+    fn connect(&mut self, core: &mut Core, now: Instant, attempt: Attempt, media: MediaSession) {
+        let mut callee = Leg {
+            session: Some(attempt.session),
+            trunk: Arc::clone(&attempt.trunk),
+            media,
+            wish: Direction::SendRecv,
+            offered: attempt.offered,
+            bridged: attempt.bridged,
+        };
+        callee.note_answer();
+        self.answered = Some(now);
+        self.stage = Stage::Answered;
+        core.totals.answered += 1;
+        if let Some(max) = core.config.limits.duration_max {
+            core.timers.set(self.id.serial, CallTimer::Duration, now + max);
+        }
+        let wish = Leg::wish_for(&callee);
+        let sdp = match self.answer_for_caller(Some(wish)) {
+            Some(answer) => answer,
+            None => self.caller.offer(wish),
+        };
+        self.callee = Some(callee);
+        if let Some(session) = self.caller.session {
+            let accepted = core.ua.accept(now, session, Headers::new(), Some(sdp));
+            if let Err(error) = accepted {
+                tracing::warn!(call = %self.id, %error, "the caller could not be answered");
+            }
+        }
+        self.bridge_leg(core, Side::Callee);
+        self.bridge_leg(core, Side::Caller);
+        let silences = [self.caller.trunk.media.silence_max, attempt.trunk.media.silence_max];
+        let silence = silences.into_iter().flatten().min();
+        if silence.is_some() {
+            self.tell_bridge(core, BridgeCommand::SilenceMax(silence));
+        }
+        self.open_gate(core, Gate::Open);
+        core.event(CallEvent::Answered { call: self.id });
+    }
+
+    /// The ACK for a 2xx of ours came, or a PRACK with an answer.
+    pub(crate) fn handle_ack(&mut self, core: &mut Core, now: Instant, side: Side, answer: Option<Bytes>) {
+        let Some(leg) = self.leg_mut(side) else { return };
+        if leg.media.is_offering() {
+            let accepted = answer.map(|answer| leg.media.accept_answer(&answer));
+            match accepted {
+                Some(Ok(_)) => leg.note_answer(),
+                // Without a first answer there is no session at all (RFC 3261 §13.2.1).
+                Some(Err(_)) | None if leg.media.negotiated().is_none() => {
+                    let detail = "our offer was not answered";
+                    return self.end_by_us(core, now, 488, Q850::INTERWORKING, detail);
+                }
+                Some(Err(_)) | None => leg.media.rollback(),
+            }
+            self.bridge_leg(core, side);
+        }
+        self.catch_up(core, now);
+    }
+}
+
+impl Attempt {
+    /// Notes the answer of a fork, which becomes the newest.
+    fn note_answer(&mut self, fork: ForkId, answer: &[u8]) -> Result<bool, Error> {
+        let known = self.forks.iter().position(|(known, _)| *known == fork);
+        let mut media = match known {
+            Some(at) => self.forks.remove(at).1,
+            None => self.media.clone(),
+        };
+        let accepted = media.accept_answer(answer);
+        if accepted.is_ok() || known.is_some() {
+            self.forks.push((fork, media));
+        }
+        accepted.map(|_| true)
+    }
+
+    /// Returns the media of the fork that answered. A description in the 200 counts even if a 18x had one: it
+    /// may name another port or codec.
+    fn take_answered(&mut self, fork: ForkId, body: Option<Body>) -> Result<MediaSession, Error> {
+        let known = self.forks.iter().position(|(known, _)| *known == fork);
+        let mut media = known.map_or_else(|| self.media.clone(), |at| self.forks.swap_remove(at).1);
+        match body {
+            Some(Body::Answer(answer)) => {
+                media.accept_answer(&answer)?;
+            }
+            // We offered; an offer in return is none that can be answered in an ACK.
+            Some(Body::Offer(_)) => return Err(Error::OfferPending),
+            None => {}
+        }
+        if media.negotiated().is_some() { Ok(media) } else { Err(Error::NoAudio) }
+    }
+}
+
+/// Answers an offer in a reliable 18x of a dialog whose first exchange is over (RFC 3262 §5).
+fn answer_early_offer(
+    core: &mut Core,
+    now: Instant,
+    attempt: &mut Attempt,
+    fork: ForkId,
+    offer: &[u8],
+) -> Result<bool, Error> {
+    let session = attempt.session;
+    let Some((_, media)) = attempt.forks.iter_mut().find(|(known, _)| *known == fork) else {
+        return Ok(false);
+    };
+    let answer = media.answer_to(offer, Wish::default())?;
+    let _ = core.ua.answer_progress(now, session, fork, answer);
+    Ok(true)
+}
