@@ -96,6 +96,8 @@ pub struct MediaSession {
     /// Our offer that waits for its answer.
     pending: Option<Stated>,
     negotiated: Option<Negotiated>,
+    /// What the peer itself wants, apart from what we let it.
+    peer: Direction,
 }
 
 /// What a description of ours said.
@@ -123,6 +125,7 @@ impl MediaSession {
             standing: None,
             pending: None,
             negotiated: None,
+            peer: Direction::SendRecv,
         }
     }
 
@@ -139,6 +142,14 @@ impl MediaSession {
     /// Returns what stands, once an offer was answered.
     pub fn negotiated(&self) -> Option<&Negotiated> {
         self.negotiated.as_ref()
+    }
+
+    /// Returns what the peer itself wants to do: `SendOnly` when it holds us.
+    ///
+    /// That is what the other leg of a bridge wishes for. The direction that was negotiated would not do: where both
+    /// ends hold it is `Inactive`, and each would then be told that the other still holds when it no longer does.
+    pub fn peer_direction(&self) -> Direction {
+        self.peer
     }
 
     /// Returns our description that stands, once an offer was answered.
@@ -239,12 +250,16 @@ impl MediaSession {
             return Err(Error::LineMismatch);
         }
         let is_gone = media.port() == 0 || matches!(line, Line::Removed);
-        let outcome = if is_gone {
+        let (outcome, peer) = if is_gone {
             // Of a first offer nothing is left then; a session that stands falls silent.
-            Negotiated { direction: Direction::Inactive, ..self.negotiated.ok_or(Error::Refused)? }
+            let silent =
+                Negotiated { direction: Direction::Inactive, ..self.negotiated.ok_or(Error::Refused)? };
+            (silent, Direction::Inactive)
         } else {
-            agree(stated, &Remote::read(&sdp, media, self.local.address, &stated.formats)?)
+            let remote = Remote::read(&sdp, media, self.local.address, &stated.formats)?;
+            (agree(stated, &remote), answered_wish(stated.direction, remote.direction, self.peer))
         };
+        self.peer = peer;
         if let Some(mut stated) = self.pending.take() {
             if is_gone {
                 remove_audio(&mut stated.lines);
@@ -292,6 +307,7 @@ impl MediaSession {
         let mut send = formats;
         send.ptime_ms = remote.send_ptime_ms(self.local.formats.ptime_ms);
         self.profile = remote.profile;
+        self.peer = remote.direction;
         if let Some(number) = formats.telephone_event() {
             self.event_number = number;
         }
@@ -304,6 +320,7 @@ impl MediaSession {
         if let Some(negotiated) = &mut self.negotiated {
             negotiated.direction = Direction::Inactive;
         }
+        self.peer = Direction::Inactive;
         self.state(lines, self.offer_formats(), Direction::Inactive, false)
     }
 
@@ -376,6 +393,14 @@ fn agree(stated: &Stated, remote: &Remote) -> Negotiated {
     // An answer may only narrow what was offered. Phones that answer a hold with sendrecv are taken at what is left.
     let direction = stated.direction.intersection(remote.direction.reversed());
     remote.negotiated(send, stated.formats, direction, stated.rtcp_mux && remote.rtcp_mux)
+}
+
+/// Returns what the peer wants by its answer: what we did not offer it could not say, so it wants that as before.
+fn answered_wish(offered: Direction, answered: Direction, before: Direction) -> Direction {
+    Direction::from_parts(
+        if offered.receives() { answered.sends() } else { before.sends() },
+        if offered.sends() { answered.receives() } else { before.receives() },
+    )
 }
 
 fn remove_audio(lines: &mut [Line]) {

@@ -217,6 +217,29 @@ fn our_own_hold_and_resume_are_answered_and_end_as_before() {
 }
 
 #[test]
+fn holds_of_both_ends_cross_a_bridge_and_end_in_any_order() {
+    use Direction::{Inactive, RecvOnly, SendOnly, SendRecv};
+    for first_resumes in [true, false] {
+        let mut bridge = Bridge::new();
+        assert_eq!(bridge.directions(), (SendRecv, SendRecv));
+        bridge.first_wants(SendOnly);
+        assert_eq!(bridge.directions(), (SendOnly, RecvOnly));
+        bridge.second_wants(SendOnly);
+        assert_eq!(bridge.directions(), (Inactive, Inactive));
+        if first_resumes {
+            bridge.first_wants(SendRecv);
+            assert_eq!(bridge.directions(), (RecvOnly, SendOnly));
+            bridge.second_wants(SendRecv);
+        } else {
+            bridge.second_wants(SendRecv);
+            assert_eq!(bridge.directions(), (SendOnly, RecvOnly));
+            bridge.first_wants(SendRecv);
+        }
+        assert_eq!(bridge.directions(), (SendRecv, SendRecv));
+    }
+}
+
+#[test]
 fn a_phone_that_answers_hold_with_sendrecv_is_held_all_the_same() {
     let mut ours = session(20000);
     ours.offer(Wish { direction: Direction::SendOnly, prefer: None });
@@ -600,6 +623,18 @@ fn every_description_of_ours_is_read_by_a_foreign_parser() {
     }
 }
 
+#[test]
+fn answering_an_offer_allocates_little() {
+    let offer = fixture("carrier_offer");
+    let mut ours = session(20000);
+    let first = allocation_counter::measure(|| {
+        ours.answer_to(&offer, Wish::default()).unwrap();
+    });
+    // The list of its lines, that of ours, the text, and its shared owner.
+    assert!(first.count_total <= 4, "{first:?}");
+    assert!(first.bytes_total <= 2048, "{first:?}");
+}
+
 /// One step of a random dialogue.
 #[derive(Debug, Clone)]
 struct Step {
@@ -708,6 +743,52 @@ fn step() -> impl Strategy<Value = Step> {
             moves,
         },
     )
+}
+
+/// Two phones and the two legs between them.
+struct Bridge {
+    phones: [(MediaSession, Direction); 2],
+    legs: [MediaSession; 2],
+}
+
+impl Bridge {
+    fn new() -> Self {
+        let mut bridge = Self {
+            phones: [(session(20000), Direction::SendRecv), (session(30000), Direction::SendRecv)],
+            legs: [session(40000), session(50000)],
+        };
+        bridge.first_wants(Direction::SendRecv);
+        bridge
+    }
+
+    fn first_wants(&mut self, direction: Direction) {
+        self.wants(0, direction);
+    }
+
+    fn second_wants(&mut self, direction: Direction) {
+        self.wants(1, direction);
+    }
+
+    /// A phone offers; the far phone is asked with what it wants, then the phone gets its answer.
+    fn wants(&mut self, near: usize, direction: Direction) {
+        let far = 1 - near;
+        self.phones[near].1 = direction;
+        let offer = self.phones[near].0.offer(Wish { direction, prefer: None });
+        let asked = self.legs[near].read_offer(&offer).unwrap().direction;
+        let onward = self.legs[far].offer(Wish { direction: asked, prefer: None });
+        let (phone, wanted) = &mut self.phones[far];
+        let answer = phone.answer_to(&onward, Wish { direction: *wanted, prefer: None }).unwrap();
+        self.legs[far].accept_answer(&answer).unwrap();
+        let back = Wish { direction: self.legs[far].peer_direction(), prefer: None };
+        let answer = self.legs[near].answer_to(&offer, back).unwrap();
+        self.phones[near].0.accept_answer(&answer).unwrap();
+    }
+
+    /// What each phone may do.
+    fn directions(&self) -> (Direction, Direction) {
+        let direction = |phone: usize| self.phones[phone].0.negotiated().unwrap().direction;
+        (direction(0), direction(1))
+    }
 }
 
 /// Each sends only what the other receives, to where the other is, and in the way the other expects.

@@ -10,7 +10,8 @@ use trunkline_model::Codec;
 /// What an offer asks for, as far as a call wants to know before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OfferView {
-    /// What the peer wants to do: `SendOnly` holds us. Every form of hold is read as one.
+    /// What the peer wants to do: `SendOnly` holds us. Every form of hold is read as one. The other leg of a bridge
+    /// wishes for the same.
     pub direction: Direction,
     /// What the peer takes and we allow, in its order.
     pub formats: Option<PayloadMap>,
