@@ -67,6 +67,11 @@ pub const EVENT_BYTES: usize = 4;
 /// Volume of digits that we send: −10 dBm0, what handsets send.
 pub const DIGIT_VOLUME: u8 = 10;
 
+/// Returns the events of dialled characters, leaving out what is none.
+pub fn keys_of(digits: &str) -> Vec<Event> {
+    digits.chars().filter_map(Event::from_digit).collect()
+}
+
 impl Event {
     /// Returns the event of a dialled character: `0`–`9`, `*`, `#`, `A`–`D`.
     pub fn from_digit(digit: char) -> Option<Self> {

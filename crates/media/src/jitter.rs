@@ -139,11 +139,13 @@ impl ReorderWindow {
             self.keep(now, packet);
             return Placed::Restarted;
         }
-        match behind {
-            1..=MAX_MISORDER if self.was_seen(behind) => Placed::Duplicate,
-            0..=MAX_MISORDER => Placed::Late,
-            _ => Placed::Suspect,
+        if behind > MAX_MISORDER {
+            return Placed::Suspect;
         }
+        let bit = 1u64.checked_shl(u32::from(behind) - 1).unwrap_or(0);
+        let seen = self.seen & bit != 0;
+        self.seen |= bit;
+        if seen { Placed::Duplicate } else { Placed::Late }
     }
 
     /// Releases the next packet in order, when it is its turn by now. [`slot`](Self::slot) lends it until the next
@@ -180,10 +182,6 @@ impl ReorderWindow {
             return Some(slot.arrival);
         }
         Some(slot.arrival + WAIT_MAX)
-    }
-
-    fn was_seen(&self, behind: u16) -> bool {
-        1u64.checked_shl(u32::from(behind) - 1).is_some_and(|bit| self.seen & bit != 0)
     }
 
     fn at(&self, place: usize) -> Option<&Slot> {
