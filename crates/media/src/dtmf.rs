@@ -108,6 +108,13 @@ impl fmt::Display for Event {
     }
 }
 
+impl EventUpdate {
+    /// Returns the key, told once for each press: when it goes down.
+    pub fn pressed(&self) -> Option<char> {
+        if self.phase.begins() { self.event.digit() } else { None }
+    }
+}
+
 impl EventPhase {
     /// Whether the event begins with this update.
     pub fn begins(self) -> bool {

@@ -148,7 +148,11 @@ impl RtpLeg {
                 self.stats.refused += 1;
                 return;
             }
-            None => self.stats.unknown_payload += 1,
+            None => {
+                self.stats.unknown_payload += 1;
+                // Its sequence number is used up all the same.
+                return self.receiver.handle_packet(now, &packet, None, &mut self.stats);
+            }
         }
         self.stats.received += 1;
         self.stats.received_bytes += packet.payload.len() as u64;

@@ -123,7 +123,7 @@ impl<'a> Compound<'a> {
         if first & 0x20 != 0 {
             // RFC 3550 §6.4.1: only the last packet of a compound packet is padded, by a multiple of four.
             let padding = usize::from(*body.last()?);
-            if !rest.is_empty() || padding == 0 || padding % 4 != 0 {
+            if !rest.is_empty() || padding == 0 || !padding.is_multiple_of(4) {
                 return None;
             }
             body = body.get(..body.len().checked_sub(padding)?)?;
@@ -249,7 +249,7 @@ fn packet(out: &mut Vec<u8>, count: u8, packet_type: u8, body: impl FnOnce(&mut 
     let start = out.len();
     out.extend([0x80 | (count & 0x1f), packet_type, 0, 0]);
     body(out);
-    while (out.len() - start) % 4 != 0 {
+    while !(out.len() - start).is_multiple_of(4) {
         out.push(0);
     }
     let words = u16::try_from((out.len() - start) / 4 - 1).unwrap_or(u16::MAX);

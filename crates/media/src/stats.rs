@@ -188,7 +188,7 @@ impl Reception {
         let now = (source.expected(), source.received);
         let expected = now.0.saturating_sub(source.reported.0);
         let lost = expected.saturating_sub(now.1.saturating_sub(source.reported.1));
-        let fraction = if expected == 0 { 0 } else { (lost * 256 / expected).min(255) };
+        let fraction = (lost * 256).checked_div(expected).unwrap_or(0).min(255);
         source.reported = now;
         let cumulative = now.0.cast_signed() - now.1.cast_signed();
         Some(ReceptionReport {

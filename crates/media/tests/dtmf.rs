@@ -316,6 +316,23 @@ fn digits_of_our_own_are_sent_on_the_clock_in_place_of_audio() {
 }
 
 #[test]
+fn a_leg_is_not_mute_for_good_when_the_one_that_heard_the_key_is_gone() {
+    let mut world = World::plain();
+    let mut peer = Peer::new(LEFT);
+    peer.talks(&mut world, 100);
+    let payload = EventPayload { event: Event(5), end: false, volume: 10, duration: 160 };
+    let datagram = peer.packet(101, true, peer.timestamp, &payload.to_bytes());
+    world.arrives(peer.from, &datagram);
+    world.left = world::leg(negotiated(LEFT, Codec::Pcmu, 20, Some(101)), &[], 9, world.now);
+    let mut other = Peer { ssrc: 4, ..Peer::new(LEFT) };
+    other.talks(&mut world, 1000);
+    let heard = presses(&world.got_of(101));
+    assert_eq!((heard.len(), heard[0].ends), (1, 3));
+    assert_eq!(world.got_of(0).len(), 5 + 25);
+    world.assert_continuous();
+}
+
+#[test]
 fn digits_of_our_own_need_no_audio_to_go_by() {
     let mut world = World::plain();
     world.right.send_digits(world.now, "0123456789*#", DigitTiming::default()).unwrap();

@@ -14,7 +14,7 @@ use crate::stats::LegStats;
 use crate::tone::{Tone, ToneGenerator};
 use crate::transcode::{self, Chunk, Packetizer};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use trunkline_model::Codec;
 
 /// Sends frames in one numbered stream, whatever they come from.
@@ -28,8 +28,8 @@ pub(super) struct Sender {
     digits: DigitGenerator,
     /// The event being sent as a tone, as the peer takes no events.
     tone: Option<KeyTone>,
-    /// Who drives the event being sent.
-    origin: Option<Origin>,
+    /// The event being sent.
+    current: Option<CurrentEvent>,
 }
 
 /// What the peer takes.
@@ -58,6 +58,16 @@ struct KeyTone {
     made: u32,
 }
 
+/// The event being sent, while audio waits.
+#[derive(Debug, Clone, Copy)]
+struct CurrentEvent {
+    origin: Origin,
+    last: EventUpdate,
+    /// When it is ended for want of news: who relayed it is gone.
+    abandoned_at: Instant,
+}
+
+/// Who drives an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Relayed,
@@ -72,6 +82,11 @@ struct Wire<'a> {
     stats: &'a mut LegStats,
 }
 
+/// An event is ended when nothing more is told of it for so long, lest it mute the leg for good.
+///
+/// A leg that hears events ends each by itself within 200 ms of silence; only one that was taken away does not.
+const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
+
 /// Most samples of a tone made at once, when updates of its event were lost: a packet of 200 ms.
 const TONE_BLOCK_MAX: usize = crate::frame::PAYLOAD_BYTES_MAX;
 
@@ -85,7 +100,7 @@ impl Sender {
             events: EventSender::default(),
             digits: DigitGenerator::default(),
             tone: None,
-            origin: None,
+            current: None,
         }
     }
 
@@ -100,7 +115,7 @@ impl Sender {
         {
             self.events.abandon();
             self.tone = None;
-            self.origin = None;
+            self.current = None;
         }
         self.format = format;
     }
@@ -153,6 +168,9 @@ impl Sender {
         };
         let mut wire = Wire { now, target, queue, stats };
         self.repeat_ends(&mut wire, format);
+        if self.current.is_some_and(|current| current.abandoned_at <= now) {
+            self.end_current(&mut wire, format);
+        }
         self.generate_digits(&mut wire, format);
         if self.packetizer.poll_timeout(format.ptime_ms).is_some_and(|due| due <= now) {
             self.flush_audio(&mut wire, format);
@@ -161,8 +179,10 @@ impl Sender {
 
     pub(super) fn poll_timeout(&self) -> Option<(Instant, LegTimer)> {
         let ends = self.events.poll_timeout();
-        let digits = if self.origin == Some(Origin::Relayed) { None } else { self.digits.poll_timeout() };
-        let sending = [ends, digits].into_iter().flatten().min().map(|due| (due, LegTimer::EventSending));
+        let digits = if self.is_sending(Origin::Relayed) { None } else { self.digits.poll_timeout() };
+        let abandoned = self.current.map(|current| current.abandoned_at);
+        let sending =
+            [ends, digits, abandoned].into_iter().flatten().min().map(|due| (due, LegTimer::EventSending));
         let waiting = self
             .format
             .and_then(|format| self.packetizer.poll_timeout(format.ptime_ms))
@@ -173,6 +193,10 @@ impl Sender {
     /// Returns the outgoing media clock of now.
     pub(super) fn timestamp_at(&self, now: Instant) -> u32 {
         self.timeline.timestamp_at(now)
+    }
+
+    fn is_sending(&self, origin: Origin) -> bool {
+        self.current.is_some_and(|current| current.origin == origin)
     }
 
     /// Drops a frame that may not be sent now; what comes after begins a talk spurt.
@@ -186,7 +210,7 @@ impl Sender {
         self.packetizer.abandon();
         self.events.abandon();
         self.tone = None;
-        self.origin = None;
+        self.current = None;
     }
 
     fn audio(
@@ -197,7 +221,7 @@ impl Sender {
         codec: Codec,
         payload: &[u8],
     ) {
-        if self.origin.is_some() {
+        if self.current.is_some() {
             // RFC 4733 §2.5.1.1: events take the place of audio.
             wire.stats.suppressed += 1;
             self.line.spurt_due = true;
@@ -215,7 +239,7 @@ impl Sender {
     }
 
     fn comfort_noise(&mut self, wire: &mut Wire<'_>, format: Format, frame: &Frame<'_>, payload: &[u8]) {
-        let (Some(payload_type), None) = (format.comfort_noise, self.origin) else {
+        let (Some(payload_type), None) = (format.comfort_noise, self.current) else {
             wire.stats.suppressed += 1;
             self.line.spurt_due = true;
             return;
@@ -230,7 +254,7 @@ impl Sender {
     }
 
     fn relay_event(&mut self, wire: &mut Wire<'_>, format: Format, frame: &Frame<'_>, update: EventUpdate) {
-        if self.origin == Some(Origin::Generated) {
+        if self.is_sending(Origin::Generated) {
             wire.stats.suppressed += 1;
             return;
         }
@@ -243,7 +267,7 @@ impl Sender {
     }
 
     fn generate_digits(&mut self, wire: &mut Wire<'_>, format: Format) {
-        if self.origin == Some(Origin::Relayed) {
+        if self.is_sending(Origin::Relayed) {
             return;
         }
         while let Some(update) = self.digits.handle_timeout(wire.now) {
@@ -262,10 +286,26 @@ impl Sender {
         origin: Origin,
     ) {
         if update.phase.begins() {
+            self.end_current(wire, format);
             self.flush_audio(wire, format);
-            self.origin = Some(origin);
             wire.stats.events_sent += 1;
+        } else if self.current.is_none() {
+            // Its beginning was not sent, as the leg was on hold then or was joined since: neither is the rest.
+            return;
         }
+        self.current = Some(CurrentEvent { origin, last: update, abandoned_at: wire.now + NEWS_WAIT_MAX });
+        self.event_update(wire, format, update, timestamp);
+    }
+
+    /// Ends the event being sent, where there is one.
+    fn end_current(&mut self, wire: &mut Wire<'_>, format: Format) {
+        if let Some(current) = self.current {
+            let update = EventUpdate { phase: EventPhase::End, ..current.last };
+            self.event_update(wire, format, update, 0);
+        }
+    }
+
+    fn event_update(&mut self, wire: &mut Wire<'_>, format: Format, update: EventUpdate, timestamp: u32) {
         match format.telephone_event {
             Some(payload_type) => {
                 let Self { events, line, timeline, .. } = self;
@@ -276,7 +316,7 @@ impl Sender {
             None => self.tone(wire, format, update, timestamp),
         }
         if update.phase.ends() {
-            self.origin = None;
+            self.current = None;
             self.line.spurt_due = true;
         }
     }
