@@ -15,6 +15,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeTable;
+use trunkline_call::{Limits, UnknownSources};
 use trunkline_model::{DidRoute, NodeId, PatternRoute, Trunk};
 
 /// The file that `trunkline sandbox` and `cargo xtask run` use when none is given.
@@ -74,10 +75,12 @@ pub struct Sip {
     pub advertised: Option<IpAddr>,
     /// The text of User-Agent and Server.
     pub user_agent: String,
-    /// Most calls at once on this node.
-    pub calls_max: u32,
-    /// Most new calls a second on this node.
-    pub calls_per_sec_max: u32,
+    /// What becomes of requests that belong to no trunk.
+    pub unknown_sources: UnknownSources,
+    /// Whether a request over UDP that is larger than 1300 bytes goes over TCP (RFC 3261 §18.1.1).
+    pub large_over_tcp: bool,
+    /// What the node takes.
+    pub limits: Limits,
     /// Limits of TCP connections.
     pub streams: StreamLimits,
 }
@@ -282,8 +285,9 @@ fn sip(mut section: Section<'_, '_>) -> Sip {
         tcp: tcp.unwrap_or_else(default),
         advertised,
         user_agent: section.value("user_agent").unwrap_or_else(|| "Trunkline".to_owned()),
-        calls_max: positive(&mut section, "calls_max", CALLS_MAX),
-        calls_per_sec_max: positive(&mut section, "calls_per_sec_max", CALLS_PER_SEC_MAX),
+        unknown_sources: unknown_sources(&mut section),
+        large_over_tcp: section.value("large_over_tcp").unwrap_or(false),
+        limits: limits(&mut section),
         streams: streams(section.section("streams")),
     };
     if sip.udp.is_empty() && sip.tcp.is_empty() {
@@ -293,6 +297,35 @@ fn sip(mut section: Section<'_, '_>) -> Sip {
     check::listeners(&section, "tcp", &sip.tcp);
     section.close();
     sip
+}
+
+fn unknown_sources(section: &mut Section<'_, '_>) -> UnknownSources {
+    match section.value::<String>("unknown_sources").as_deref() {
+        None | Some("forbid") => UnknownSources::Forbid,
+        Some("ignore") => UnknownSources::Ignore,
+        Some(_) => {
+            section.problem("unknown_sources", "is forbid (answer 403) or ignore (do not answer)");
+            UnknownSources::Forbid
+        }
+    }
+}
+
+fn limits(section: &mut Section<'_, '_>) -> Limits {
+    let default = Limits::default();
+    let calls_max = positive(section, "calls_max", u32::try_from(default.calls_max).unwrap_or(u32::MAX));
+    let hops_max = positive(section, "hops_max", u32::try_from(default.hops_max).unwrap_or(u32::MAX));
+    let attempts_max = section.value("attempts_max").unwrap_or(default.attempts_max);
+    if attempts_max == 0 {
+        section.problem("attempts_max", "is at least 1");
+    }
+    let call_secs = section.value::<u32>("call_secs_max").unwrap_or(0);
+    Limits {
+        calls_max: calls_max as usize,
+        response_max: seconds(section, "response_secs_max", default.response_max.as_secs() as u32),
+        duration_max: (call_secs > 0).then(|| Duration::from_secs(call_secs.into())),
+        hops_max: hops_max as usize,
+        attempts_max,
+    }
 }
 
 fn streams(mut section: Section<'_, '_>) -> StreamLimits {
@@ -386,12 +419,6 @@ fn positive(section: &mut Section<'_, '_>, key: &'static str, default: u32) -> u
 fn seconds(section: &mut Section<'_, '_>, key: &'static str, default: u32) -> Duration {
     Duration::from_secs(positive(section, key, default).into())
 }
-
-/// Calls at once unless the file says otherwise: four ports a call use up the default port range.
-const CALLS_MAX: u32 = 2_500;
-
-/// New calls a second unless the file says otherwise: what one core sets up, with room for the media.
-const CALLS_PER_SEC_MAX: u32 = 1_000;
 
 /// The default port range; it lies below the ephemeral ports of Linux, so that nothing else is given them.
 const RTP_PORTS: (u16, u16) = (20_000, 29_999);

@@ -1,3 +1,18 @@
 //! The binary: sockets, tasks, configuration and command line.
 
+pub mod app;
+pub mod cli;
 pub mod config;
+mod dns;
+mod endpoint;
+mod journal;
+pub mod log;
+mod media_worker;
+pub mod metrics;
+mod net;
+mod signalling;
+mod trunk_list;
+mod trunk_match;
+
+pub use trunk_list::trunk_list;
+pub use trunk_match::trunk_match;

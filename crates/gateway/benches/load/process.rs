@@ -116,7 +116,6 @@ filter = "error"
 udp = ["127.0.0.1:0"]
 tcp = []
 calls_max = 100000
-calls_per_sec_max = 100000
 [rtp]
 ipv4 = "127.0.0.1"
 first_port = 20000

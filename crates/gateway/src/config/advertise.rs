@@ -28,7 +28,7 @@ pub enum WarningCode {
     AdvertisedLoopback,
     /// An IPv4 address is advertised to an IPv6 gateway, or the other way round.
     AdvertisedFamily,
-    /// Two trunks accept the same source; the first of the file gets its calls.
+    /// Two trunks accept the same source; the one that names the smaller network gets its calls.
     TrunkOverlap,
     /// No route or number sends calls anywhere.
     NoRoutes,
@@ -122,8 +122,10 @@ fn overlaps(config: &Config, warnings: &mut Vec<Warning>) {
                 .iter()
                 .any(|a| theirs.sources.iter().any(|b| a.contains(&b.network()) || b.contains(&a.network())));
             if transports && sources {
-                let message =
-                    format!("accepts sources that {} accepts too; the first in the file wins", other.id);
+                let message = format!(
+                    "accepts sources that {} accepts too; the smaller network wins, then the first in the file",
+                    other.id
+                );
                 let trunk = Some(trunk.id.clone());
                 warnings.push(Warning { code: WarningCode::TrunkOverlap, trunk, message });
             }

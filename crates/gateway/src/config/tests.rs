@@ -105,7 +105,7 @@ trunks = [\"b\"]
 number = \"+14255550100\"
 trunks = [\"inbound-only\"]
 [[route]]
-prefix = \"1425\"
+prefix = \"+1-425\"
 from = [\"c\"]
 trunks = [\"a\"]
 ";
@@ -115,7 +115,7 @@ trunks = [\"a\"]
             "10:10: did[0].trunks: no trunk is named b",
             "12:10: did[1].number: +14255550100 is routed twice",
             "13:10: did[1].trunks: trunk inbound-only has no gateway to send calls to",
-            "15:10: route[0].prefix: is + and up to 15 digits, such as +1425",
+            "15:10: route[0].prefix: is up to 15 digits, for numbers in international form with a + before them",
             "16:8: route[0].from: no trunk is named c",
         ]
     );

@@ -1,0 +1,293 @@
+//! `trunkline serve`: builds the tasks, joins them, and ends them in order.
+
+mod address;
+mod ready;
+
+use crate::config::{Config, ConfigError, Loaded, Sip};
+use crate::journal::{Journal, JournalConfig};
+use crate::log::Logging;
+use crate::media_worker::Workers;
+use crate::metrics::{self, Metrics};
+use crate::net::{Bound, bind_tcp, bind_udp};
+use crate::signalling::{self, Command, Handle, Parts};
+use anyhow::Context;
+use ready::Ready;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+use trunkline_call::{B2bua, Config as B2buaConfig, RoutingTable};
+use trunkline_sip::transport::Listener;
+use trunkline_sip::user_agent::Config as UserAgentConfig;
+use trunkline_storage::Store;
+
+/// How long the answers to BYE are waited for when calls are ended at the drain deadline.
+const GOODBYE: Duration = Duration::from_secs(4);
+
+/// The same after a second signal: the BYEs go out, and little more.
+const GOODBYE_AT_ONCE: Duration = Duration::from_millis(300);
+
+/// A configuration that cannot be used, or a process that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The file has problems; nothing was bound.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The process could not start, or ended otherwise than it was told.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+/// Runs the gateway until it is told to end.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn serve(path: &Path, ready_json: bool) -> Result<(), ServeError> {
+    let Loaded { mut config, warnings } = Config::load(path)?;
+    let _logging = Logging::start(&config.log)?;
+    for warning in &warnings {
+        warn!(code = warning.code.as_str(), "{warning}");
+    }
+    address::complete_trunks(&mut config);
+    let table = routing_table(&config)?;
+    raise_descriptor_limit(&config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let served = runtime.block_on(run(path, config, table, ready_json));
+    if let Err(error) = &served {
+        error!(error = format!("{error:#}"), "the gateway ends with an error");
+    }
+    served.map_err(ServeError::Failed)
+}
+
+async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: bool) -> anyhow::Result<()> {
+    // Before anything that can be interrupted is started.
+    let mut signals = Signals::watch()?;
+    let metrics = Arc::new(Metrics::default());
+    let (bound, ports) = bind(&config)?;
+    let ready = Ready::new(&config, &bound, ports.clone());
+    let (store, spill) = open_store(&config).await?;
+    let scrape = match config.metrics {
+        Some(listen) => {
+            Some(bind_tcp(listen).with_context(|| format!("cannot listen on {listen} for metrics"))?)
+        }
+        None => None,
+    };
+
+    let journal = JournalConfig { waiting_max: config.storage.queue_max, spill };
+    let (mut journal, events) = Journal::new(store, journal, Arc::clone(&metrics));
+    journal.recover().await;
+    let (reports_out, reports) = mpsc::channel(signalling::REPORTS_MAX);
+    let workers =
+        Workers::start(config.rtp.workers, &metrics, &reports_out).context("cannot start media workers")?;
+    let b2bua = b2bua(&config, &bound, ports, table)?;
+    let streams = config.sip.streams;
+    let metrics_for_task = Arc::clone(&metrics);
+    let parts = Parts { b2bua, bound, streams, workers, reports, journal: events, metrics: metrics_for_task };
+    let (ended, mut has_ended) = mpsc::channel(1);
+    let handle = signalling::start(parts, ended).context("cannot start signalling")?;
+    let journal = tokio::spawn(journal.run());
+    let mut ready = ready;
+    if let Some((listener, local)) = scrape {
+        ready.metrics = Some(local);
+        tokio::spawn(metrics::serve(tokio::net::TcpListener::from_std(listener)?, metrics));
+    }
+    ready.announce(ready_json);
+
+    signals.govern(path, &config, &handle, &mut has_ended).await;
+    // The thread has ended; joining it does not wait.
+    let result = handle.thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("signalling panicked")));
+    journal.await.context("the journal panicked")?;
+    info!("ended");
+    result
+}
+
+/// Builds the routing table. Configuration has checked the same rules, with places; these are the last word.
+fn routing_table(config: &Config) -> anyhow::Result<Arc<RoutingTable>> {
+    let (trunks, dids, routes) = (config.trunks.clone(), config.dids.clone(), config.routes.clone());
+    RoutingTable::new(trunks, dids, routes).map(Arc::new).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the routes cannot be used:\n  {}", lines.join("\n  "))
+    })
+}
+
+fn bind(config: &Config) -> anyhow::Result<(Bound, RangeInclusive<u16>)> {
+    let Sip { udp, tcp, .. } = &config.sip;
+    let mut bound = Bound { udp: Vec::new(), tcp: Vec::new() };
+    let mut failures = Vec::new();
+    for local in udp {
+        match bind_udp(*local) {
+            Ok(socket) => bound.udp.push(socket),
+            Err(error) => failures.push(format!("cannot listen on udp {local}: {error}")),
+        }
+    }
+    for local in tcp {
+        match bind_tcp(same_port_as_udp(*local, &bound)) {
+            Ok(listener) => bound.tcp.push(listener),
+            Err(error) => failures.push(format!("cannot listen on tcp {local}: {error}")),
+        }
+    }
+    anyhow::ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    let ports = address::rtp_ports(&config.rtp)?;
+    Ok((bound, ports))
+}
+
+/// Where any free port will do, TCP takes the one that UDP got: peers expect both on one (RFC 3261 §18.1.1).
+fn same_port_as_udp(local: SocketAddr, bound: &Bound) -> SocketAddr {
+    let twin = bound.udp.iter().find(|(_, udp)| udp.ip() == local.ip());
+    match twin {
+        Some((_, udp)) if local.port() == 0 && bind_tcp(*udp).is_ok() => *udp,
+        Some(_) | None => local,
+    }
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<(Store, std::path::PathBuf)> {
+    let directory = &config.storage.data_dir;
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let store = Store::open(&config.storage.url).await.context("cannot open storage")?;
+    Ok((store, directory.join("calls.spill.jsonl")))
+}
+
+fn b2bua(
+    config: &Config,
+    bound: &Bound,
+    ports: RangeInclusive<u16>,
+    table: Arc<RoutingTable>,
+) -> anyhow::Result<B2bua> {
+    let udp = bound.udp.iter().map(|(_, local)| (trunkline_model::Transport::Udp, *local));
+    let tcp = bound.tcp.iter().map(|(_, local)| (trunkline_model::Transport::Tcp, *local));
+    let listeners = udp.chain(tcp).map(|(transport, local)| {
+        let advertised = address::listener(config, local);
+        Listener { transport, local, advertised }
+    });
+    let user_agent = UserAgentConfig {
+        listeners: listeners.collect(),
+        product: config.sip.user_agent.clone(),
+        large_over_tcp: config.sip.large_over_tcp,
+        ..UserAgentConfig::default()
+    };
+    let now = Instant::now();
+    let epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let settings = B2buaConfig {
+        node: config.node,
+        shard: 0,
+        user_agent,
+        media: address::media(config),
+        ports,
+        limits: config.sip.limits.clone(),
+        unknown_sources: config.sip.unknown_sources,
+        anchor: (now, i64::try_from(epoch.as_millis()).unwrap_or(i64::MAX)),
+    };
+    Ok(B2bua::new(settings, table, random(), now)?)
+}
+
+/// Returns an unpredictable number: the standard library keys its hash tables from the system's randomness.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(0u8)
+}
+
+/// Each call takes four sockets; the usual soft limit of 1024 would end at 250 calls.
+fn raise_descriptor_limit(config: &Config) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit of open files could not be raised");
+    }
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let wanted = address::port_count(&config.rtp) + u64::from(config.sip.streams.connections_max);
+    if limit < wanted {
+        warn!(limit, wanted, "the limit of open files is lower than all media ports and connections need");
+    }
+}
+
+/// The signals that a process is governed by.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn watch() -> anyhow::Result<Self> {
+        let watch = |kind| signal(kind).context("cannot watch for signals");
+        Ok(Self {
+            hangup: watch(SignalKind::hangup())?,
+            terminate: watch(SignalKind::terminate())?,
+            interrupt: watch(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Passes on what signals ask for until signalling has ended.
+    async fn govern(&mut self, path: &Path, started: &Config, task: &Handle, ended: &mut mpsc::Receiver<()>) {
+        let mut deadline = None;
+        loop {
+            tokio::select! {
+                _ = ended.recv() => return,
+                _ = self.hangup.recv() => reload(path, started, task).await,
+                _ = self.terminate.recv() => stop(started, task, &mut deadline).await,
+                _ = self.interrupt.recv() => stop(started, task, &mut deadline).await,
+                () = at(deadline) => {
+                    deadline = Some(Instant::now() + FOREVER);
+                    tell(task, Command::EndAll { within: GOODBYE }).await;
+                }
+            }
+        }
+    }
+}
+
+/// Further than any process lives.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The first signal drains, a second one ends.
+async fn stop(config: &Config, task: &Handle, deadline: &mut Option<Instant>) {
+    if deadline.is_none() {
+        *deadline = Some(Instant::now() + config.drain);
+        tell(task, Command::Drain).await;
+    } else {
+        tell(task, Command::EndAll { within: GOODBYE_AT_ONCE }).await;
+    }
+}
+
+async fn tell(task: &Handle, command: Command) {
+    // When signalling has ended there is nothing left to tell it.
+    let _ = task.commands.send(command).await;
+}
+
+/// Reads the file again and takes over its routes, or keeps the old ones whole.
+async fn reload(path: &Path, started: &Config, task: &Handle) {
+    let Loaded { mut config, warnings } = match Config::load(path) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            error!(%error, "the configuration was not reloaded; the old one stays in force");
+            return;
+        }
+    };
+    for warning in &warnings {
+        warn!(code = warning.code.as_str(), "{warning}");
+    }
+    let fixed = |config: &Config| {
+        let Config { node, log, sip, rtp, metrics, storage, drain, .. } = config.clone();
+        (node, log, sip, rtp, metrics, storage, drain)
+    };
+    if fixed(&config) != fixed(started) {
+        warn!("settings outside of trunk, did and route have changed: they take effect at the next start");
+    }
+    address::complete_trunks(&mut config);
+    match routing_table(&config) {
+        Ok(table) => tell(task, Command::SetRoutes(table)).await,
+        Err(error) => error!(%error, "the configuration was not reloaded; the old one stays in force"),
+    }
+}

@@ -1,0 +1,381 @@
+//! Media workers: each an OS thread that owns bridges and their sockets.
+//!
+//! A packet is received, handed to its bridge and sent on by one thread, without a lock, a queue or an
+//! allocation. Readiness is level triggered and one packet is read for each event, so that no call is spent
+//! on finding a socket empty.
+
+mod slots;
+
+use crate::metrics::{Metrics, WorkerMetrics};
+use rustix::event::epoll;
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::fd::OwnedFd;
+use slots::{Slot, SlotId, Slots};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc as async_mpsc;
+use trunkline_call::{BridgeCommand, BridgeEvent, OpenBridge, Side};
+use trunkline_media::Channel;
+use trunkline_model::BridgeId;
+
+/// Events handed in at once by the system. More only delays commands and timers.
+const READY_MAX: usize = 128;
+
+/// Largest packet taken. G.711 at 30 ms is 252 bytes with its header; RTCP compounds stay below an Ethernet frame.
+const PACKET_BYTES_MAX: usize = 2048;
+
+/// The mark of the wake-up descriptor; no socket has it.
+const WAKE: u64 = u64::MAX;
+
+/// How soon events are offered again that signalling had no room for.
+const OFFER_AGAIN: Duration = Duration::from_millis(5);
+
+/// An event of a bridge on its way to signalling.
+pub(crate) type Report = (BridgeId, BridgeEvent);
+
+/// The threads, as signalling sees them.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    workers: Vec<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    commands: mpsc::Sender<Command>,
+    wake: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Commands need no limit of their own: each belongs to an admitted call, and those are limited.
+#[derive(Debug)]
+enum Command {
+    Open(OpenBridge),
+    Update { id: BridgeId, command: BridgeCommand },
+    Close { id: BridgeId },
+}
+
+impl Workers {
+    /// Starts the threads.
+    pub(crate) fn start(
+        count: usize,
+        metrics: &Metrics,
+        reports: &async_mpsc::Sender<Report>,
+    ) -> io::Result<Self> {
+        let workers = (0..count.max(1)).map(|index| {
+            let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+            let (commands, received) = mpsc::channel();
+            let worker = Worker::new(received, &wake, reports.clone(), metrics.worker())?;
+            let thread = std::thread::Builder::new().name(format!("media-{index}"));
+            let thread = Some(thread.spawn(move || worker.run())?);
+            Ok(Handle { commands, wake, thread })
+        });
+        Ok(Self { workers: workers.collect::<io::Result<_>>()? })
+    }
+
+    /// Gives a bridge to its worker, which binds its ports. Returns false when the worker is gone.
+    pub(crate) fn open(&self, open: OpenBridge) -> bool {
+        self.send(open.bridge, Command::Open(open))
+    }
+
+    /// Changes a bridge.
+    pub(crate) fn update(&self, id: BridgeId, command: BridgeCommand) {
+        self.send(id, Command::Update { id, command });
+    }
+
+    /// Ends a bridge; its statistics come back.
+    pub(crate) fn close(&self, id: BridgeId) {
+        self.send(id, Command::Close { id });
+    }
+
+    fn send(&self, id: BridgeId, command: Command) -> bool {
+        let worker = usize::try_from(id.0).unwrap_or(0).checked_rem(self.workers.len());
+        let Some(worker) = worker.and_then(|index| self.workers.get(index)) else { return false };
+        let sent = worker.commands.send(command).is_ok();
+        worker.wake();
+        sent
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        for mut worker in self.workers.drain(..) {
+            let Handle { commands, wake, thread } = &mut worker;
+            // The closed channel ends the thread.
+            drop(std::mem::replace(commands, mpsc::channel().0));
+            let _ = rustix::io::write(&*wake, &1u64.to_ne_bytes());
+            if let Some(thread) = thread.take() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Handle {
+    fn wake(&self) {
+        // Fails only when the counter is full, and then the thread is awake.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+/// One thread's state.
+struct Worker {
+    commands: mpsc::Receiver<Command>,
+    wake: Arc<OwnedFd>,
+    epoll: OwnedFd,
+    slots: Slots,
+    /// When slots want to be woken. An entry that is no longer the slot's own is skipped.
+    timers: BinaryHeap<Reverse<(Instant, SlotId)>>,
+    /// The slot that is being worked on: the one to blame for a panic.
+    current: Option<SlotId>,
+    reports: async_mpsc::Sender<Report>,
+    /// Reports that signalling had no room for; a bridge has a handful in its life.
+    unsent: VecDeque<Report>,
+    metrics: Arc<WorkerMetrics>,
+    packet: Box<[u8; PACKET_BYTES_MAX]>,
+    stopped: bool,
+}
+
+impl Worker {
+    fn new(
+        commands: mpsc::Receiver<Command>,
+        wake: &Arc<OwnedFd>,
+        reports: async_mpsc::Sender<Report>,
+        metrics: Arc<WorkerMetrics>,
+    ) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        Ok(Self {
+            commands,
+            wake: Arc::clone(wake),
+            epoll,
+            slots: Slots::default(),
+            timers: BinaryHeap::new(),
+            current: None,
+            reports,
+            unsent: VecDeque::new(),
+            metrics,
+            packet: Box::new([0; PACKET_BYTES_MAX]),
+            stopped: false,
+        })
+    }
+
+    fn run(mut self) {
+        let mut ready = Vec::with_capacity(READY_MAX);
+        while !self.stopped {
+            ready.clear();
+            let wait = self.wait();
+            let wait = wait.as_ref();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), wait) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "epoll failed: the media worker ends");
+                    return;
+                }
+            }
+            // A panic is a bug in one bridge; the other calls of this thread go on.
+            if catch_unwind(AssertUnwindSafe(|| self.turn(&ready))).is_err() {
+                self.blame();
+            }
+        }
+    }
+
+    /// Handles what is ready, then commands, then timers.
+    fn turn(&mut self, ready: &[epoll::Event]) {
+        let now = Instant::now();
+        let mut woken = false;
+        for event in ready {
+            match event.data.u64() {
+                WAKE => woken = true,
+                mark => self.readable(now, mark),
+            }
+        }
+        if woken {
+            let _ = rustix::io::read(&*self.wake, &mut [0u8; 8]);
+            self.take_commands(now);
+        }
+        self.fire(now);
+        self.report();
+    }
+
+    /// Returns how long to wait at most.
+    fn wait(&mut self) -> Option<Timespec> {
+        let now = Instant::now();
+        let timer = self.timers.peek().map(|Reverse((at, _))| at.saturating_duration_since(now));
+        let again = (!self.unsent.is_empty()).then_some(OFFER_AGAIN);
+        let wait = match (timer, again) {
+            (Some(timer), Some(again)) => Some(timer.min(again)),
+            (Some(wait), None) | (None, Some(wait)) => Some(wait),
+            (None, None) => None,
+        };
+        // Not a nanosecond short: waking early would spin until the time has come.
+        wait.and_then(|wait| Timespec::try_from(wait).ok())
+    }
+
+    fn readable(&mut self, now: Instant, mark: u64) {
+        let (id, side, channel) = slots::unmark(mark);
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        self.current = Some(id);
+        let socket = slot.socket(side, channel);
+        let (length, source) = match socket.recv_from(&mut self.packet[..]) {
+            Ok(received) => received,
+            // Readiness may be spurious: a packet with a bad checksum is found out only here.
+            Err(_) => return,
+        };
+        self.metrics.packets_received.add(1);
+        self.metrics.bytes_received.add(length as u64);
+        // A packet that fills the buffer was cut.
+        if length < PACKET_BYTES_MAX
+            && let Some(packet) = self.packet.get(..length)
+        {
+            slot.bridge.handle_datagram(now, side, channel, source, packet);
+        }
+        self.drain(id);
+    }
+
+    fn take_commands(&mut self, now: Instant) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Open(open)) => self.open(open),
+                Ok(Command::Update { id, command }) => {
+                    let Some(slot) = self.slots.find(id) else { continue };
+                    self.current = Some(slot);
+                    if let Some(held) = self.slots.get_mut(slot) {
+                        held.bridge.apply(now, command);
+                    }
+                    self.drain(slot);
+                }
+                Ok(Command::Close { id }) => {
+                    if let Some(slot) = self.slots.find(id) {
+                        self.close(now, slot);
+                    }
+                }
+                Err(mpsc::TryRecvError::Empty) => return,
+                Err(mpsc::TryRecvError::Disconnected) => {
+                    self.stopped = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, open: OpenBridge) {
+        let (id, ports) = (open.bridge, [open.caller.rtp_port, open.callee.rtp_port]);
+        let slot = match Slot::bind(open) {
+            Ok(slot) => slot,
+            Err(error) => {
+                tracing::error!(bridge = id.0, ?ports, %error, "media ports could not be bound");
+                self.metrics.bind_failures.add(1);
+                self.unsent.push_back((id, BridgeEvent::Failed));
+                return;
+            }
+        };
+        let slot = self.slots.insert(slot);
+        if let Err(error) = self.register(slot) {
+            tracing::error!(bridge = id.0, %error, "media sockets could not be watched");
+            self.slots.remove(slot);
+            self.metrics.bind_failures.add(1);
+            self.unsent.push_back((id, BridgeEvent::Failed));
+        }
+        self.metrics.bridges.set(self.slots.len() as u64);
+        self.drain(slot);
+    }
+
+    fn register(&self, id: SlotId) -> io::Result<()> {
+        let Some(slot) = self.slots.get(id) else { return Ok(()) };
+        for side in Side::BOTH {
+            for channel in [Channel::Rtp, Channel::Rtcp] {
+                let mark = epoll::EventData::new_u64(slots::mark(id, side, channel));
+                epoll::add(&self.epoll, slot.socket(side, channel), mark, epoll::EventFlags::IN)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, now: Instant, slot: SlotId) {
+        self.current = Some(slot);
+        let Some(held) = self.slots.get_mut(slot) else { return };
+        held.bridge.close(now);
+        self.drain(slot);
+        let Some(Slot { id, bridge, sockets, .. }) = self.slots.remove(slot) else { return };
+        let stats = bridge.stats();
+        // Before the report: it says that the ports may be used again.
+        drop(sockets);
+        for leg in [&stats.caller, &stats.callee].into_iter().flatten() {
+            self.metrics.packets_lost.add(leg.packets_lost);
+            self.metrics.packets_refused.add(leg.packets_refused);
+        }
+        self.metrics.bridges.set(self.slots.len() as u64);
+        self.unsent.push_back((id, BridgeEvent::Closed(stats)));
+    }
+
+    fn fire(&mut self, now: Instant) {
+        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.timers.pop();
+            let Some(slot) = self.slots.get_mut(id).filter(|slot| slot.timer == Some(at)) else { continue };
+            slot.timer = None;
+            self.current = Some(id);
+            if slot.bridge.poll_timeout().is_some_and(|(due, _)| due <= now) {
+                slot.bridge.handle_timeout(now);
+            }
+            self.drain(id);
+        }
+    }
+
+    /// Sends what a bridge has to send, takes its events and notes when it wants to be woken.
+    fn drain(&mut self, id: SlotId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        while let Some((side, transmit)) = slot.bridge.poll_transmit() {
+            let socket = slots::pick(&slot.sockets, side, transmit.channel);
+            match socket.send_to(transmit.bytes, transmit.remote) {
+                Ok(length) => {
+                    self.metrics.packets_sent.add(1);
+                    self.metrics.bytes_sent.add(length as u64);
+                }
+                Err(_) => self.metrics.send_failures.add(1),
+            }
+        }
+        while let Some(event) = slot.bridge.poll_event() {
+            self.unsent.push_back((slot.id, event));
+        }
+        // Timers mostly move later with every packet: the entry is left, and looked at when it fires.
+        let Some((due, _)) = slot.bridge.poll_timeout() else { return };
+        if slot.timer.is_none_or(|timer| due < timer) {
+            slot.timer = Some(due);
+            self.timers.push(Reverse((due, id)));
+        }
+    }
+
+    fn report(&mut self) {
+        while let Some(report) = self.unsent.pop_front() {
+            match self.reports.try_send(report) {
+                Ok(()) => {}
+                Err(async_mpsc::error::TrySendError::Full(report)) => {
+                    self.unsent.push_front(report);
+                    return;
+                }
+                // Signalling has ended; so will this thread.
+                Err(async_mpsc::error::TrySendError::Closed(_)) => return,
+            }
+        }
+    }
+
+    /// Drops the bridge that panicked.
+    fn blame(&mut self) {
+        let Some(slot) = self.current.take().and_then(|id| self.slots.remove(id)) else { return };
+        self.metrics.panics.add(1);
+        tracing::error!(bridge = slot.id.0, "a bridge panicked and was dropped");
+        let id = slot.id;
+        drop(slot);
+        self.metrics.bridges.set(self.slots.len() as u64);
+        self.unsent.push_back((id, BridgeEvent::Failed));
+    }
+}
