@@ -11,6 +11,7 @@ mod phone;
 mod process;
 mod sipp;
 mod stage;
+mod swarm;
 mod trunkline;
 
 pub use addresses::{Addresses, free_port};
@@ -21,6 +22,7 @@ pub use phone::{Phone, Playing};
 pub use process::Process;
 pub use sipp::{Caller, Direction, Message, Sipp};
 pub use stage::{Carrier, EAST_NUMBER, Stage, WEST_NUMBER};
+pub use swarm::{Stream, Swarm, SwarmAtWork};
 pub use trunkline::{Metrics, Trunk, Trunkline, udp_ports_of, wait_for_free_ports};
 
 use std::time::{Duration, Instant};

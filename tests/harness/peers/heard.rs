@@ -142,14 +142,12 @@ impl Heard {
         self.assert_one_stream();
         let audio = self.audio(payload_type);
         assert_eq!(audio.len(), sent.len(), "the number of samples");
-        let (got_law, sent_law): (fn(u8) -> i16, fn(u8) -> i16) = match payload_type {
-            Packet::PCMU => (decode_ulaw, decode_alaw),
-            _ => (decode_alaw, decode_ulaw),
+        let (got_law, sent_law) = match payload_type {
+            Packet::PCMU => (decode_ulaw as fn(u8) -> i16, decode_alaw as fn(u8) -> i16),
+            _ => (decode_alaw as fn(u8) -> i16, decode_ulaw as fn(u8) -> i16),
         };
-        let pairs = audio
-            .iter()
-            .map(|&code| f64::from(got_law(code)))
-            .zip(sent.iter().map(|&code| f64::from(sent_law(code))));
+        let pairs =
+            audio.iter().zip(sent).map(|(&got, &sent)| (f64::from(got_law(got)), f64::from(sent_law(sent))));
         let (signal, noise) = pairs.fold((0.0, 0.0), |(signal, noise), (got, sent)| {
             (signal + sent * sent, noise + (got - sent) * (got - sent))
         });

@@ -35,14 +35,7 @@ impl Phone {
     /// When there is no such pair.
     #[must_use]
     pub fn at(ip: IpAddr) -> Self {
-        let (rtp, rtcp) = (0..200)
-            .find_map(|_| {
-                let rtp = UdpSocket::bind((ip, 0)).ok()?;
-                let port = rtp.local_addr().ok()?.port();
-                let rtcp = (port % 2 == 0).then(|| UdpSocket::bind((ip, port + 1)).ok())??;
-                Some((rtp, rtcp))
-            })
-            .expect("two free ports in a row");
+        let (rtp, rtcp) = even_port(ip);
         // The ear looks this often whether the call is over.
         rtp.set_read_timeout(Some(Duration::from_millis(50))).expect("a read timeout");
         let rtp = Arc::new(rtp);
@@ -191,6 +184,18 @@ fn listen(rtp: &UdpSocket, heard: &Mutex<Heard>, ended: &AtomicBool) {
             .unwrap_or_else(|| panic!("this is not RTP of a gateway: {:02x?}", &buffer[..length]));
         heard.lock().unwrap_or_else(PoisonError::into_inner).packets.push(packet);
     }
+}
+
+/// Returns a socket on an even port, and one on the port above it.
+pub(super) fn even_port(ip: IpAddr) -> (UdpSocket, UdpSocket) {
+    (0..200)
+        .find_map(|_| {
+            let rtp = UdpSocket::bind((ip, 0)).ok()?;
+            let port = rtp.local_addr().ok()?.port();
+            let rtcp = (port % 2 == 0).then(|| UdpSocket::bind((ip, port + 1)).ok())??;
+            Some((rtp, rtcp))
+        })
+        .expect("two free ports in a row")
 }
 
 fn samples(count: usize) -> Duration {

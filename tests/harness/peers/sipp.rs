@@ -2,7 +2,7 @@
 
 use super::process::{Process, read};
 use super::stage::Carrier;
-use super::{PATIENCE, wait_for};
+use super::{PATIENCE, wait_for, wait_up_to};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -77,6 +77,7 @@ impl Caller {
         .key("audio_port", audio.port())
         .key("formats", "0 101")
         .key("dtmf", 101)
+        .key("ptime", 20)
     }
 
     /// Sets what stands for `[name]` in the scenario.
@@ -106,18 +107,36 @@ impl Caller {
         self
     }
 
-    /// Makes many calls: so many a second, so many in all. Their messages are not kept.
+    /// Makes so many calls a second, so many in all, each with audio from one of the ports in turn. The messages are
+    /// not kept; what the scenario logs is (see [`Caller::log`]).
     #[must_use]
-    pub fn calls(mut self, per_second: u32, in_all: u32) -> Self {
-        self.traced = false;
-        self.option(&["-r", &per_second.to_string(), "-m", &in_all.to_string(), "-l", &in_all.to_string()])
+    pub fn many(self, per_second: u32, in_all: u32, audio_ports: &[u16]) -> Self {
+        let words = ["-r", &per_second.to_string(), "-l", &in_all.to_string()];
+        self.option(&words).many_answers(in_all, audio_ports)
     }
 
-    /// Answers many calls. Their messages are not kept.
+    /// Answers so many calls, as [`Caller::many`] makes them.
+    ///
+    /// # Panics
+    /// When the file of ports cannot be written.
     #[must_use]
-    pub fn answers(mut self, in_all: u32) -> Self {
+    pub fn many_answers(mut self, in_all: u32, audio_ports: &[u16]) -> Self {
         self.traced = false;
-        self.option(&["-m", &in_all.to_string()])
+        let values = self.folder.join(format!("{}.csv", self.name));
+        let lines: String = audio_ports.iter().map(|port| format!("{port};\n")).collect();
+        std::fs::write(&values, format!("SEQUENTIAL\n{lines}")).expect("a file of values");
+        let log = self.log();
+        self.option(&["-m", &in_all.to_string(), "-inf", &values.to_string_lossy()]).option(&[
+            "-trace_logs",
+            "-log_file",
+            &log.to_string_lossy(),
+        ])
+    }
+
+    /// Returns the file of what the scenario logs.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.name))
     }
 
     /// Sets how long it may take from start to end.
@@ -188,7 +207,13 @@ impl Sipp {
     /// Waits for a received message that starts so, counting from the given one (the first is 0).
     #[must_use]
     pub fn waits_for(&self, start: &str, number: usize) -> Message {
-        wait_for(&format!("{start} number {number} at {}", self.name), || {
+        self.waits_within(PATIENCE, start, number)
+    }
+
+    /// Waits for such a message up to `limit`.
+    #[must_use]
+    pub fn waits_within(&self, limit: Duration, start: &str, number: usize) -> Message {
+        wait_up_to(limit, &format!("{start} number {number} at {}", self.name), || {
             self.received().into_iter().filter(|message| message.text.starts_with(start)).nth(number)
         })
     }

@@ -1,0 +1,120 @@
+//! Calls that change while they are up: hold, codec, port and address.
+
+use crate::{End, PACKET, TALK, assert_answered, converse, speak};
+use std::time::Duration;
+use trunkline_model::Party;
+use trunkline_tests::peers::{Direction, Message, Packet, Phone, Sipp, Speech, Stage, Trunk, wait_for};
+
+/// Returns the directions that session descriptions in received requests or responses ask for, in order, repeats of a
+/// retransmitted message left out. A description without one means `sendrecv` (RFC 4566 §6).
+fn directions(messages: &[Message]) -> Vec<String> {
+    let mut seen: Vec<(&str, String)> = Vec::new();
+    for message in messages.iter().filter(|message| message.direction == Direction::Received) {
+        let body = message.body();
+        if !body.starts_with("v=0") || seen.iter().any(|(text, _)| *text == message.text) {
+            continue;
+        }
+        let direction = ["sendonly", "recvonly", "inactive"]
+            .into_iter()
+            .find(|direction| body.lines().any(|line| line.trim() == format!("a={direction}")))
+            .unwrap_or("sendrecv");
+        seen.push((&message.text, direction.to_owned()));
+    }
+    seen.into_iter().map(|(_, direction)| direction).collect()
+}
+
+/// Waits until the caller has made so many requests that were answered by 200.
+fn changes_made(caller: &Sipp, count: usize) {
+    wait_for("the changes of the call", || {
+        let done =
+            caller.received().iter().filter(|m| m.answers(200, "INVITE") || m.answers(200, "UPDATE")).count();
+        (done >= count).then_some(())
+    });
+    // The ACK of a re-INVITE goes out behind its 200, and a changed session is in force with it.
+    std::thread::sleep(Duration::from_millis(100));
+}
+
+#[test]
+fn hold_and_resume_reach_the_other_side_with_and_without_a_session_description() {
+    let stage = Stage::new();
+    let (west, east) = (stage.carrier(0, "west"), stage.carrier(1, "east"));
+    let trunkline = stage.trunkline(&[Trunk::to(&west), Trunk::to(&east)]);
+    let callee = stage.answers(&east, "callee_is_held.xml").start();
+    let caller = stage.calls(&west, "caller_holds.xml", &trunkline).pauses(TALK).start();
+
+    changes_made(&caller, 5);
+    converse(&mut End::west(&west, &caller), &mut End::east(&east, &callee));
+    let (caller, callee) = (caller.finish(), callee.finish());
+
+    let at_east = directions(&callee);
+    assert_eq!(at_east[..3], ["sendrecv", "sendonly", "sendrecv"], "{at_east:?}");
+    // RFC 3264 §8.4 reads the old form as a hold; both ways to say it to the next hop are right.
+    assert!(["sendonly", "inactive"].contains(&at_east[3].as_str()), "{at_east:?}");
+    assert_eq!(at_east.last().map(String::as_str), Some("sendrecv"), "{at_east:?}");
+    let at_west = directions(&caller);
+    assert_eq!(at_west[..3], ["sendrecv", "recvonly", "sendrecv"], "{at_west:?}");
+    assert_ne!(at_west[3], "sendrecv", "{at_west:?}");
+    assert_eq!(at_west.last().map(String::as_str), Some("sendrecv"), "{at_west:?}");
+    assert_answered(&stage.records(trunkline), Party::Caller);
+}
+
+#[test]
+fn hold_and_resume_by_update_reach_the_other_side() {
+    let stage = Stage::new();
+    let (west, east) = (stage.carrier(0, "west"), stage.carrier(1, "east"));
+    let trunkline = stage.trunkline(&[Trunk::to(&west), Trunk::to(&east)]);
+    let callee = stage.answers(&east, "callee_is_held_once.xml").start();
+    let caller = stage.calls(&west, "caller_updates.xml", &trunkline).pauses(TALK).start();
+
+    changes_made(&caller, 3);
+    converse(&mut End::west(&west, &caller), &mut End::east(&east, &callee));
+    let (caller, callee) = (caller.finish(), callee.finish());
+
+    assert_eq!(directions(&callee), ["sendrecv", "sendonly", "sendrecv"]);
+    assert_eq!(directions(&caller), ["sendrecv", "recvonly", "sendrecv"]);
+    assert_answered(&stage.records(trunkline), Party::Caller);
+}
+
+#[test]
+fn a_reinvite_moves_codec_port_and_address_and_the_streams_go_on() {
+    let stage = Stage::new();
+    let (west, east) = (stage.carrier(0, "west"), stage.carrier(1, "east"));
+    let moved = Phone::at(stage.addresses().media(0));
+    let trunkline = stage.trunkline(&[Trunk::to(&west), Trunk::to(&east)]);
+    let callee = stage.answers(&east, "callee_may_be_changed.xml").start();
+    let caller = stage
+        .calls(&west, "caller_moves.xml", &trunkline)
+        .key("moved_ip", moved.address().ip())
+        .key("moved_port", moved.address().port())
+        .key("moved_formats", "8 101")
+        .pauses(TALK)
+        .start();
+    let (mut at_west, mut at_east) = (End::west(&west, &caller), End::east(&east, &callee));
+    converse(&mut at_west, &mut at_east);
+
+    changes_made(&caller, 2);
+    at_west.phone = &moved;
+    at_west.to = caller.peer_audio(1);
+    speak(&mut at_west, Packet::PCMA, &mut at_east, Packet::PCMU);
+    let speech_bytes = Speech::CALLEE.encoded(Packet::PCMA).len();
+    let after = moved.hears(Packet::PCMA, speech_bytes);
+    let all_at_east = east.phone.hears(Packet::PCMU, 2 * speech_bytes);
+    let _ = (caller.finish(), callee.finish());
+
+    after.assert_same_sound(Packet::PCMA, Speech::CALLEE.encoded(Packet::PCMU));
+    // To the west, the stream that left for the new place is the one that went to the old place.
+    let before = west.phone.heard();
+    let (last, first) =
+        (before.packets.last().expect("audio before"), after.packets.first().expect("audio after"));
+    assert_eq!(first.ssrc, last.ssrc);
+    assert_eq!(first.sequence, last.sequence.wrapping_add(1));
+    assert!(first.timestamp.wrapping_sub(last.timestamp) < 1 << 31);
+    // To the east nothing has happened.
+    all_at_east.assert_one_stream();
+    let second_half = all_at_east.audio(Packet::PCMU).split_off(speech_bytes);
+    let mut second = all_at_east.clone();
+    second.packets.drain(..speech_bytes / PACKET);
+    assert_eq!(second.audio(Packet::PCMU), second_half);
+    second.assert_same_sound(Packet::PCMU, Speech::CALLER.encoded(Packet::PCMA));
+    assert_answered(&stage.records(trunkline), Party::Caller);
+}
