@@ -1,0 +1,251 @@
+//! The real binary on loopback: how it starts, reloads, refuses and ends.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Longest wait for anything that should happen at once; reached only when a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Gateway {
+    child: Child,
+    ready: Value,
+    log: mpsc::Receiver<String>,
+}
+
+impl Gateway {
+    fn start(config: &Path) -> Self {
+        let mut child = binary()
+            .args(["serve", "--ready-json", "--config"])
+            .arg(config)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = lines(child.stderr.take().unwrap());
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|error| {
+            panic!("{error}: {line:?}\n{}", log.iter().collect::<Vec<_>>().join("\n"));
+        });
+        Self { child, ready, log }
+    }
+
+    fn address(&self, listener: &str) -> SocketAddr {
+        let value = &self.ready[listener];
+        let value = if value.is_array() { &value[0] } else { value };
+        value.as_str().unwrap().parse().unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(name).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for a log line that holds the text.
+    fn logged(&self, text: &str) -> String {
+        loop {
+            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{text:?} was not logged"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    fn ended(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    /// Sends an INVITE from a source of its own and returns the first final response.
+    fn invite(&self, socket: &UdpSocket, number: &str) -> String {
+        let local = socket.local_addr().unwrap();
+        let request = format!(
+            "INVITE sip:{number}@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{number};rport\r\n\
+             From: <sip:+14255550199@{local}>;tag=1\r\nTo: <sip:{number}@127.0.0.1>\r\nCall-ID: {number}@test\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:{local}>\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.send_to(request.as_bytes(), self.address("sip_udp")).unwrap();
+        let mut buffer = [0; 4096];
+        loop {
+            let (length, _) = socket.recv_from(&mut buffer).expect("no response came");
+            let response = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if response.starts_with("SIP/2.0 ") && !response.starts_with("SIP/2.0 1") {
+                return response.lines().next().unwrap().to_owned();
+            }
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Either may fail only because it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn binary() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_trunkline"))
+}
+
+fn lines(stderr: ChildStderr) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// Writes a configuration on free ports; the routes come behind it.
+fn config(directory: &Path, routes: &str) -> PathBuf {
+    let path = directory.join("trunkline.toml");
+    let text = format!(
+        "[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = [\"127.0.0.1:0\"]\n[rtp]\nipv4 = \"127.0.0.1\"\nfree_ports = 16\n\
+         workers = 1\n[metrics]\nlisten = \"127.0.0.1:0\"\n[storage]\ndata_dir = \"{0}\"\n\
+         url = \"sqlite:{0}/calls.db\"\n[shutdown]\ndrain_secs = 5\n{routes}",
+        directory.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+const NO_GATEWAY: &str = "[[trunk]]\nname = \"us\"\nsources = [\"127.0.0.1\"]\n";
+
+fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
+}
+
+#[test]
+fn a_started_gateway_says_where_it_listens_and_ends_with_success_when_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut gateway = Gateway::start(&config(directory.path(), NO_GATEWAY));
+    assert_eq!(gateway.address("sip_udp"), gateway.address("sip_tcp"), "UDP and TCP share a port");
+    assert_ne!(gateway.address("sip_udp").port(), 0);
+    let metrics = gateway.address("metrics");
+    assert!(get(metrics, "/health").contains("{\"status\":\"ok\"}"));
+    assert!(get(metrics, "/metrics").contains("trunkline_calls_active 0\n"));
+    assert!(get(metrics, "/other").starts_with("HTTP/1.1 404 "));
+
+    gateway.signal("-TERM");
+
+    assert_eq!(gateway.ended().code(), Some(0));
+    gateway.logged("ended");
+}
+
+#[test]
+fn all_problems_of_a_file_are_printed_and_nothing_is_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let path = directory.path().join("bad.toml");
+    let text = format!(
+        "nod = 1\n[sip]\nudp = [\"{}\"]\n[[trunk]]\nname = \"a b\"\n[[did]]\nnumber = \"12\"\ntrunks = [\"x\"]\n",
+        taken.local_addr().unwrap()
+    );
+    std::fs::write(&path, text).unwrap();
+    for command in [vec!["serve", "--config"], vec!["config", "check"]] {
+        let output = binary().args(command).arg(&path).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let printed = String::from_utf8(output.stderr).unwrap();
+        let name = path.display();
+        assert!(printed.contains(&format!("{name}:1:1: nod: unknown key")), "{printed}");
+        assert!(printed.contains(&format!("{name}:5:8: trunk[0].name: a trunk name is")), "{printed}");
+        assert!(printed.contains(&format!("{name}:7:10: did[0].number:")), "{printed}");
+        assert!(!printed.contains("cannot listen"), "{printed}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let path = config(directory.path(), NO_GATEWAY);
+    let text = std::fs::read_to_string(&path).unwrap().replacen("127.0.0.1:0", &address, 1);
+    std::fs::write(&path, text).unwrap();
+    let output = binary().arg("serve").arg("--config").arg(&path).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.contains(&format!("cannot listen on udp {address}")), "{printed}");
+}
+
+#[test]
+fn a_reload_takes_over_routes_and_a_bad_file_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path(), NO_GATEWAY);
+    let gateway = Gateway::start(&path);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert_eq!(gateway.invite(&socket, "+14255550101"), "SIP/2.0 404 Not Found");
+
+    // Everything that is not ours is a stranger now.
+    config(directory.path(), "[[trunk]]\nname = \"us\"\nsources = [\"192.0.2.1\"]\n");
+    gateway.signal("-HUP");
+    gateway.logged("routes replaced");
+    assert_eq!(gateway.invite(&socket, "+14255550102"), "SIP/2.0 403 Forbidden");
+
+    config(directory.path(), "[[trunk]]\nname = \"us\"\nsources = [\"127.0.0.1\"]\nnonsense = 1\n");
+    gateway.signal("-HUP");
+    let line = gateway.logged("not reloaded");
+    assert!(line.contains("nonsense"), "{line}");
+    assert_eq!(gateway.invite(&socket, "+14255550103"), "SIP/2.0 403 Forbidden");
+}
+
+#[test]
+fn a_refused_call_leaves_a_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut gateway = Gateway::start(&config(directory.path(), NO_GATEWAY));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert_eq!(gateway.invite(&socket, "+14255550101"), "SIP/2.0 404 Not Found");
+    gateway.signal("-TERM");
+    assert_eq!(gateway.ended().code(), Some(0));
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let records = runtime.block_on(async {
+        let url = format!("sqlite:{}/calls.db", directory.path().display());
+        let store = trunkline_storage::Store::open(&url).await.unwrap();
+        let mut db = store.read().await.unwrap();
+        let filter = trunkline_storage::calls::Filter::default();
+        trunkline_storage::calls::list(&mut db, &filter, None, 10).await.unwrap().0
+    });
+    assert_eq!(records.len(), 1);
+    assert_eq!((records[0].to.as_str(), records[0].cause.sip), ("+14255550101", 404));
+}
+
+#[test]
+fn whole_numbers_stay_out_of_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut gateway = Gateway::start(&config(directory.path(), NO_GATEWAY));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    gateway.invite(&socket, "+14255550101");
+    gateway.signal("-TERM");
+    gateway.ended();
+    let log: Vec<String> = gateway.log.iter().collect();
+    assert!(log.iter().any(|line| line.contains("call refused")), "{log:#?}");
+    assert!(!log.iter().any(|line| line.contains("4255550101") || line.contains("4255550199")), "{log:#?}");
+}
+
+#[test]
+fn what_would_happen_to_a_saved_invite_is_told_with_an_exit_status() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path(), NO_GATEWAY);
+    let invite = directory.path().join("invite.sip");
+    let text = "INVITE sip:+14255550100@127.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\n\
+                From: <sip:x@127.0.0.1>;tag=1\nTo: <sip:+14255550100@127.0.0.1>\nCall-ID: 1\nCSeq: 1 INVITE\n\n";
+    std::fs::write(&invite, text).unwrap();
+    let output = binary().args(["trunk", "match"]).arg(&invite).arg("--config").arg(&path).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("us: yes") && printed.contains("refused with 404"), "{printed}");
+}
