@@ -1,3 +1,4 @@
 //! The simulated world and the drivers of real peers that the whole-system tests share.
 
 pub mod peers;
+pub mod sim;

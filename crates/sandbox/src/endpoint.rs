@@ -590,7 +590,7 @@ impl Endpoint {
         let described = match offer.take() {
             Some(offer) => sdp.answer_to(&offer, Wish::default()),
             // The answer of a 183 is said again in the 200.
-            None if sdp.negotiated().is_some() => Ok(sdp.sent()?.clone()),
+            None if sdp.negotiated().is_some() => Ok(sdp.standing()?.clone()),
             None => Ok(sdp.offer(Wish::default())),
         };
         match described {
