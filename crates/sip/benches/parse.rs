@@ -1,7 +1,11 @@
 //! How fast messages are read, beside rsip and rsipstack on the same bytes.
 //!
 //! `cargo bench -p trunkline-sip --bench parse [-- --json]`
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a bench reads the clock and may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a bench reads the clock and may fail loudly"
+)]
 
 use std::hint::black_box;
 use std::time::Instant;

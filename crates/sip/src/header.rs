@@ -11,6 +11,7 @@ pub use cseq::{CSeq, InvalidCSeq};
 pub use list::{Items, items};
 pub use name_addr::{InvalidNameAddr, NameAddr};
 pub use params::Params;
+pub(crate) use params::split_params;
 pub(crate) use via::port;
 pub use via::{InvalidVia, Via};
 
@@ -27,6 +28,9 @@ macro_rules! names {
         }
 
         impl Name {
+            /// How many names there are.
+            pub(crate) const COUNT: usize = [$(Self::$variant),*].len();
+
             /// Returns the long form, as this stack writes it.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $long,)* }
@@ -131,7 +135,7 @@ impl Name {
         loop {
             let entry = *SLOT_TABLE.get(slot)?;
             let (name, value) = NAMES.get(usize::from(entry.checked_sub(1)?))?;
-            if name.as_bytes().eq_ignore_ascii_case(text) {
+            if name.as_bytes() == text || name.as_bytes().eq_ignore_ascii_case(text) {
                 return Some(*value);
             }
             slot = (slot + 1) % SLOTS;
@@ -168,11 +172,29 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// Returns true for a byte of RFC 3261's `token`.
-pub fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+/// Splits text at the first of a byte that is ASCII; a search for a `char` takes several times as long.
+#[inline]
+pub(crate) fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|found| found == byte)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
+
+/// Returns true for a byte of RFC 3261's `token`.
+#[inline]
+pub fn is_token_byte(byte: u8) -> bool {
+    TOKEN_BYTES.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+static TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// Open-addressed slots for the names above: about five times as many as there are names, so that nearly
 /// every look-up needs one comparison.

@@ -5,6 +5,8 @@
 // The message layer.
 pub mod body;
 pub mod framing;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod header;
 pub mod message;
 pub mod method;

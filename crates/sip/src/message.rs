@@ -46,6 +46,8 @@ pub struct Message {
     body: Bytes,
     start: Start,
     fields: Arc<[Field]>,
+    /// The names among the fields, a bit each: most look-ups are for fields that are not there.
+    names: Names,
 }
 
 /// The first line of a message.
@@ -73,6 +75,10 @@ enum Start {
     Response { status: u16, reason: Span },
 }
 
+/// A set of names.
+#[derive(Debug, Clone, Copy, Default)]
+struct Names(u128);
+
 /// Bytes of a message. Offsets fit, for a message is at most `MESSAGE_BYTES_MAX` long.
 #[derive(Debug, Clone, Copy, Default)]
 struct Span {
@@ -80,12 +86,14 @@ struct Span {
     len: u32,
 }
 
-/// A header field: where its name and value stand.
+/// A header field: where its name and value stand. A field is at most `HEADER_BYTES_MAX` long.
 #[derive(Debug, Clone, Copy)]
 struct Field {
     known: Option<Name>,
-    name: Span,
-    value: Span,
+    name_len: u16,
+    value_len: u16,
+    name_start: u32,
+    value_start: u32,
 }
 
 impl Message {
@@ -196,7 +204,8 @@ impl Message {
 
     /// Returns the bytes of each field of that name, in order.
     pub fn headers(&self, name: Name) -> impl Iterator<Item = &[u8]> {
-        self.fields.iter().filter(move |field| field.known == Some(name)).map(|field| self.slice(field.value))
+        let fields = if self.names.has(name) { &self.fields[..] } else { &[] };
+        fields.iter().filter(move |field| field.known == Some(name)).map(|field| self.slice(field.value()))
     }
 
     /// Returns the items of a list header: fields that repeat and fields that join by commas are one list
@@ -220,14 +229,14 @@ impl Message {
         self.fields
             .iter()
             .find(|field| {
-                field.known.is_none() && self.slice(field.name).eq_ignore_ascii_case(name.as_bytes())
+                field.known.is_none() && self.slice(field.name()).eq_ignore_ascii_case(name.as_bytes())
             })
-            .map(|field| self.slice(field.value))
+            .map(|field| self.slice(field.value()))
     }
 
     /// Returns every field in order: its name if we know it, the name as it stands, and its value.
     pub fn raw_headers(&self) -> impl Iterator<Item = (Option<Name>, &str, &[u8])> {
-        self.fields.iter().map(|field| (field.known, self.text(field.name), self.slice(field.value)))
+        self.fields.iter().map(|field| (field.known, self.text(field.name()), self.slice(field.value())))
     }
 
     /// Returns the body.
@@ -269,6 +278,42 @@ pub const UNREADABLE: &str = "\u{fffd}";
 
 fn readable(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or(UNREADABLE)
+}
+
+impl Names {
+    fn insert(&mut self, name: Name) {
+        self.0 |= Self::bit(name);
+    }
+
+    fn has(self, name: Name) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    const fn bit(name: Name) -> u128 {
+        assert!(Name::COUNT <= 128);
+        1 << (name as u8)
+    }
+}
+
+impl Field {
+    fn new(known: Option<Name>, name: Span, value: Span) -> Self {
+        // Lossless: `HEADER_BYTES_MAX` is checked before a field is made or grows.
+        Self {
+            known,
+            name_len: name.len as u16,
+            value_len: value.len as u16,
+            name_start: name.start,
+            value_start: value.start,
+        }
+    }
+
+    fn name(&self) -> Span {
+        Span { start: self.name_start, len: u32::from(self.name_len) }
+    }
+
+    fn value(&self) -> Span {
+        Span { start: self.value_start, len: u32::from(self.value_len) }
+    }
 }
 
 impl Span {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::header::Params;
+use crate::header::{Params, split_once, split_params};
 
 mod compare;
 
@@ -72,10 +72,13 @@ pub enum InvalidUri {
 impl<'a> Uri<'a> {
     /// Reads a URI.
     pub fn parse(text: &'a str) -> Result<Self, InvalidUri> {
-        if text.bytes().any(|byte| byte <= b' ' || matches!(byte, b'<' | b'>' | b'"' | 0x7f)) {
+        // No early return: the whole of so short a text is looked at in a few vector instructions.
+        let strange =
+            |byte: u8| (byte <= b' ') | (byte == b'<') | (byte == b'>') | (byte == b'"') | (byte == 0x7f);
+        if text.bytes().fold(false, |found, byte| found | strange(byte)) {
             return Err(InvalidUri::Character);
         }
-        let (scheme, rest) = text.split_once(':').ok_or(InvalidUri::Scheme)?;
+        let (scheme, rest) = split_once(text, b':').ok_or(InvalidUri::Scheme)?;
         if scheme.eq_ignore_ascii_case("sip") {
             return Self::parse_sip(text, Scheme::Sip, rest);
         }
@@ -107,12 +110,12 @@ impl<'a> Uri<'a> {
 
     fn parse_sip(text: &'a str, scheme: Scheme, rest: &'a str) -> Result<Self, InvalidUri> {
         // The user part may hold ; and ? unescaped but never @, so the @ is found first (RFC 3261 §25.1).
-        let (userinfo, rest) = match rest.split_once('@') {
+        let (userinfo, rest) = match split_once(rest, b'@') {
             Some((userinfo, rest)) => (Some(userinfo), rest),
             None => (None, rest),
         };
         let (user, password) = match userinfo {
-            Some(userinfo) => match userinfo.split_once(':') {
+            Some(userinfo) => match split_once(userinfo, b':') {
                 Some((user, password)) => (Some(user), Some(password)),
                 None => (Some(userinfo), None),
             },
@@ -122,23 +125,20 @@ impl<'a> Uri<'a> {
             return Err(InvalidUri::User);
         }
         let (host, rest) = Host::parse_prefix(rest).ok_or(InvalidUri::Host)?;
-        let end_of_port = rest.find([';', '?']).unwrap_or(rest.len());
+        let end_of_port = rest.bytes().position(|byte| matches!(byte, b';' | b'?')).unwrap_or(rest.len());
         let (port, rest) = rest.split_at(end_of_port);
         let port = match port.strip_prefix(':') {
             Some(digits) => Some(crate::header::port(digits.as_bytes()).ok_or(InvalidUri::Port)?),
             None if port.is_empty() => None,
             None => return Err(InvalidUri::Host),
         };
-        let (params, headers) = rest.split_once('?').unwrap_or((rest, ""));
+        let (params, headers) = split_once(rest, b'?').unwrap_or((rest, ""));
         let params = Params::new(params);
         Ok(Self { text, scheme, user, password, host: Some(host), port, params, headers })
     }
 
     fn parse_tel(text: &'a str, rest: &'a str) -> Result<Self, InvalidUri> {
-        let (number, params) = match rest.find(';') {
-            Some(at) => rest.split_at(at),
-            None => (rest, ""),
-        };
+        let (number, params) = split_params(rest);
         let digits = number.strip_prefix('+').unwrap_or(number);
         let global = digits.len() < number.len();
         let sign = |byte: u8| match byte {
@@ -232,23 +232,50 @@ impl<'a> Host<'a> {
     /// Reads the host at the start of text and returns what follows it.
     pub(crate) fn parse_prefix(text: &'a str) -> Option<(Self, &'a str)> {
         if let Some(rest) = text.strip_prefix('[') {
-            let (address, rest) = rest.split_once(']')?;
+            let (address, rest) = split_once(rest, b']')?;
             return Some((Self::Ip(IpAddr::V6(parse_v6(address)?)), rest));
         }
-        let in_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        let end = text.bytes().position(|byte| !in_name(byte)).unwrap_or(text.len());
+        if text.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
+            let numeric = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+            let end = text.bytes().position(|byte| !numeric(byte)).unwrap_or(text.len());
+            let (address, rest) = text.split_at_checked(end)?;
+            // A name whose last label is of digits can only be an address (RFC 3261 §25.1 toplabel).
+            if !rest.bytes().next().is_some_and(is_name_byte) {
+                return Some((Self::Ip(IpAddr::V4(parse_v4(address)?)), rest));
+            }
+        }
+        let end = text.bytes().position(|byte| !is_name_byte(byte)).unwrap_or(text.len());
         let (name, rest) = text.split_at_checked(end)?;
-        if name.is_empty() || name.starts_with(['.', '-']) || name.contains("..") {
+        let labels_are_whole = !name.as_bytes().windows(2).any(|pair| pair == b"..");
+        (labels_are_whole && !name.is_empty() && !name.starts_with(['.', '-']))
+            .then_some((Self::Name(name), rest))
+    }
+}
+
+/// Underscores are no letters of host names, but stand in names of private networks.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+}
+
+/// Reads an IPv4 address of four decimal numbers.
+fn parse_v4(text: &str) -> Option<Ipv4Addr> {
+    let (mut address, mut octet, mut digits, mut dots) = (0_u32, 0_u32, 0_u32, 0_u32);
+    for byte in text.bytes() {
+        if byte == b'.' {
+            if digits == 0 {
+                return None;
+            }
+            address = address << 8 | octet;
+            (octet, digits, dots) = (0, 0, dots + 1);
+        } else {
+            octet = octet * 10 + u32::from(byte.wrapping_sub(b'0'));
+            digits += 1;
+        }
+        if octet > 255 || digits > 3 || dots > 3 {
             return None;
         }
-        let all_digits = name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        match name.parse::<Ipv4Addr>() {
-            Ok(address) => Some((Self::Ip(IpAddr::V4(address)), rest)),
-            // A name whose last label is digits only is a broken address (RFC 3261 §25.1 toplabel).
-            Err(_) if all_digits => None,
-            Err(_) => Some((Self::Name(name), rest)),
-        }
     }
+    (digits > 0 && dots == 3).then_some(Ipv4Addr::from_bits(address << 8 | octet))
 }
 
 /// Reads an IPv6 address.

@@ -19,7 +19,9 @@ impl<'a> Iterator for Items<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         loop {
             let rest = self.rest.take()?;
-            let item = match find_outside(rest, b',') {
+            // Most values hold no comma at all.
+            let comma = memchr::memchr(b',', rest).and_then(|_| find_outside(rest, b','));
+            let item = match comma {
                 Some(comma) => {
                     self.rest = rest.get(comma + 1..);
                     rest.get(..comma)?

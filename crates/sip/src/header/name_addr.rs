@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::params::Params;
+use super::params::{Params, split_params};
 use crate::uri::{InvalidUri, Uri};
 
 /// A display name, a URI and header parameters.
@@ -65,11 +65,8 @@ impl<'a> NameAddr<'a> {
 
     fn parse_bare(value: &'a [u8]) -> Result<Self, InvalidNameAddr> {
         let value = text(value)?;
-        let (uri, params) = match value.find(';') {
-            Some(at) => value.split_at(at),
-            None => (value, ""),
-        };
-        if uri.contains(['?', ',']) {
+        let (uri, params) = split_params(value);
+        if uri.bytes().any(|byte| matches!(byte, b'?' | b',')) {
             return Err(InvalidNameAddr::BareUri);
         }
         Self::checked(b"", uri.trim_ascii(), params)

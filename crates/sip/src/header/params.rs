@@ -1,6 +1,7 @@
 //! Parameters after a semicolon.
 
 use super::list::find_outside;
+use super::split_once;
 
 /// `;name=value` parameters of a header field or a URI, in order.
 ///
@@ -27,7 +28,7 @@ impl<'a> Params<'a> {
         std::iter::from_fn(move || {
             loop {
                 let text = rest.take()?;
-                let param = match find_outside(text.as_bytes(), b';') {
+                let param = match end_of_param(text.as_bytes()) {
                     Some(at) => {
                         rest = text.get(at + 1..);
                         text.get(..at)?
@@ -38,7 +39,7 @@ impl<'a> Params<'a> {
                 if param.is_empty() {
                     continue;
                 }
-                return Some(match param.split_once('=') {
+                return Some(match split_once(param, b'=') {
                     Some((name, value)) => (name.trim_ascii_end(), Some(value.trim_ascii_start())),
                     None => (param, None),
                 });
@@ -57,4 +58,17 @@ impl<'a> Params<'a> {
     pub fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
+}
+
+/// Returns where a parameter ends, if another one follows.
+fn end_of_param(text: &[u8]) -> Option<usize> {
+    // A semicolon before any quote or bracket is outside all of them.
+    let first = memchr::memchr3(b';', b'"', b'<', text)?;
+    if text.get(first) == Some(&b';') { Some(first) } else { find_outside(text, b';') }
+}
+
+/// Splits text in front of its first semicolon.
+pub(crate) fn split_params(text: &str) -> (&str, &str) {
+    let at = text.bytes().position(|byte| byte == b';').unwrap_or(text.len());
+    text.split_at_checked(at).unwrap_or((text, ""))
 }

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::cseq::decimal;
-use super::params::Params;
+use super::params::{Params, split_params};
+use super::split_once;
 use crate::uri::Host;
 
 /// One hop that a request took, which is where its responses go back.
@@ -26,21 +27,18 @@ impl<'a> Via<'a> {
     pub fn parse(item: &'a [u8]) -> Result<Self, InvalidVia> {
         let item = std::str::from_utf8(item).map_err(|_| InvalidVia)?;
         // Space may stand around each slash (RFC 3261 §25.1 SLASH).
-        let (name, rest) = item.split_once('/').ok_or(InvalidVia)?;
-        let (version, rest) = rest.split_once('/').ok_or(InvalidVia)?;
+        let (name, rest) = split_once(item, b'/').ok_or(InvalidVia)?;
+        let (version, rest) = split_once(rest, b'/').ok_or(InvalidVia)?;
         let version = version.trim_ascii();
         if !name.trim_ascii().eq_ignore_ascii_case("SIP") || !is_version(version) {
             return Err(InvalidVia);
         }
         let rest = rest.trim_ascii_start();
-        let (transport, rest) = rest.split_once([' ', '\t']).ok_or(InvalidVia)?;
+        let (transport, rest) = split_at_space(rest).ok_or(InvalidVia)?;
         if transport.is_empty() || !transport.bytes().all(super::is_token_byte) {
             return Err(InvalidVia);
         }
-        let (sent_by, params) = match rest.find(';') {
-            Some(at) => rest.split_at(at),
-            None => (rest, ""),
-        };
+        let (sent_by, params) = split_params(rest);
         let (host, port) = parse_sent_by(sent_by.trim_ascii())?;
         Ok(Self { version, transport, host, port, params: Params::new(params) })
     }
@@ -93,9 +91,14 @@ impl<'a> Via<'a> {
     }
 }
 
+fn split_at_space(text: &str) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|byte| matches!(byte, b' ' | b'\t'))?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
 fn is_version(text: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.split_once('.').is_some_and(|(major, minor)| is_number(major) && is_number(minor))
+    split_once(text, b'.').is_some_and(|(major, minor)| is_number(major) && is_number(minor))
 }
 
 fn parse_sent_by(text: &str) -> Result<(Host<'_>, Option<u16>), InvalidVia> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Field, HEADER_BYTES_MAX, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Span, Start};
+use super::{Field, HEADER_BYTES_MAX, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, Names, Span, Start};
 use crate::header::{Name, is_token_byte};
 use crate::method::Method;
 
@@ -16,6 +16,7 @@ pub struct MessageBuilder {
     bytes: Vec<u8>,
     start: Start,
     fields: Vec<Field>,
+    names: Names,
     body: Bytes,
     error: Option<BuildError>,
 }
@@ -83,7 +84,14 @@ impl MessageBuilder {
     }
 
     fn new(bytes: Vec<u8>, start: Start) -> Self {
-        Self { bytes, start, fields: Vec::with_capacity(FIELDS), body: Bytes::new(), error: None }
+        Self {
+            bytes,
+            start,
+            fields: Vec::with_capacity(FIELDS),
+            names: Names::default(),
+            body: Bytes::new(),
+            error: None,
+        }
     }
 
     /// Adds a field.
@@ -155,7 +163,7 @@ impl MessageBuilder {
         self.bytes.extend_from_slice(&self.body);
         let bytes = Bytes::from(self.bytes);
         let body = if self.body.is_empty() { Bytes::new() } else { bytes.slice(head..) };
-        Ok(Message { bytes, body, start: self.start, fields: Arc::from(self.fields) })
+        Ok(Message { bytes, body, start: self.start, fields: Arc::from(self.fields), names: self.names })
     }
 
     fn push(&mut self, known: Option<Name>, name: &[u8], value: &[u8]) {
@@ -173,7 +181,10 @@ impl MessageBuilder {
             self.bytes.extend_from_slice(value);
             let value = Span::new(value_start, self.bytes.len());
             self.bytes.extend_from_slice(b"\r\n");
-            self.fields.push(Field { known, name, value });
+            self.fields.push(Field::new(known, name, value));
+            if let Some(known) = known {
+                self.names.insert(known);
+            }
         }
     }
 

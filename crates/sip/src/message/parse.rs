@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::build::has_control;
 use super::error::{ParseError, ParseErrorKind, wants_answer};
-use super::{Field, HEADER_BYTES_MAX, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, MessageBuilder, Span, Start};
+use super::{
+    Field, HEADER_BYTES_MAX, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, MessageBuilder, Names, Span, Start,
+};
 use crate::header::{Name, NameAddr, decimal, is_token_byte, items};
 use crate::method::Method;
 
@@ -31,14 +33,25 @@ fn read(bytes: &Bytes) -> Result<Message, ParseErrorKind> {
     }
     let (first, first_end) = line(&bytes, 0).ok_or(ParseErrorKind::Truncated)?;
     let start = start_line(first)?;
-    let mut head = Head { fields: Vec::with_capacity(FIELDS), folded: false, carriage_returns: 0, end: 0 };
-    head.carriage_returns = usize::from(first.len() + 1 < first_end);
+    let carriage_returns = usize::from(first.len() + 1 < first_end);
+    let mut head = Head {
+        fields: Vec::with_capacity(FIELDS),
+        names: Names::default(),
+        repeated: None,
+        folded: false,
+        carriage_returns,
+        end: 0,
+    };
     head.read(&bytes, first_end)?;
     check_bytes(bytes.get(..head.end).unwrap_or_default(), head.carriage_returns)?;
     if head.folded {
         bytes = unfolded(&bytes, &head.fields);
     }
-    let mut message = Message { bytes, body: Bytes::new(), start, fields: Arc::from(head.fields) };
+    let fields = Arc::from(head.fields);
+    let mut message = Message { bytes, body: Bytes::new(), start, fields, names: head.names };
+    if let Some(name) = head.repeated {
+        check_repeated(&message, name)?;
+    }
     check_headers(&message)?;
     cut_body(&mut message, head.end)?;
     Ok(message)
@@ -47,6 +60,9 @@ fn read(bytes: &Bytes) -> Result<Message, ParseErrorKind> {
 /// The header section while it is read.
 struct Head {
     fields: Vec<Field>,
+    names: Names,
+    /// A name that may stand once and stands twice; Content-Length only if there is no other.
+    repeated: Option<Name>,
     /// A value runs over more than one line.
     folded: bool,
     /// How many lines ended in CR LF rather than LF.
@@ -56,10 +72,18 @@ struct Head {
 }
 
 impl Head {
-    fn read(&mut self, bytes: &[u8], mut at: usize) -> Result<(), ParseErrorKind> {
-        loop {
-            let (text, next) = line(bytes, at).ok_or(ParseErrorKind::Truncated)?;
-            self.carriage_returns += usize::from(at + text.len() + 1 < next);
+    fn read(&mut self, bytes: &[u8], start: usize) -> Result<(), ParseErrorKind> {
+        let mut at = start;
+        for end in memchr::memchr_iter(b'\n', bytes.get(start..).unwrap_or_default()) {
+            let next = start + end + 1;
+            let text = bytes.get(at..next - 1).unwrap_or_default();
+            let text = match text.split_last() {
+                Some((b'\r', text)) => {
+                    self.carriage_returns += 1;
+                    text
+                }
+                Some(_) | None => text,
+            };
             match text.first() {
                 None => {
                     self.end = next;
@@ -70,6 +94,7 @@ impl Head {
             }
             at = next;
         }
+        Err(ParseErrorKind::Truncated)
     }
 
     fn add_field(&mut self, at: usize, text: &[u8]) -> Result<(), ParseErrorKind> {
@@ -90,11 +115,17 @@ impl Head {
         let before = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         let value_start = at + colon + 1 + before;
         let value_len = value.get(before..).unwrap_or_default().trim_ascii_end().len();
-        self.fields.push(Field {
-            known,
-            name: Span::new(at, at + name.len()),
-            value: Span::new(value_start, value_start + value_len),
-        });
+        let (name, value) = (Span::new(at, at + name.len()), Span::new(value_start, value_start + value_len));
+        self.fields.push(Field::new(known, name, value));
+        if let Some(name) = known {
+            if name.is_singleton()
+                && self.names.has(name)
+                && self.repeated.is_none_or(|other| other == Name::ContentLength)
+            {
+                self.repeated = Some(name);
+            }
+            self.names.insert(name);
+        }
         Ok(())
     }
 
@@ -105,16 +136,16 @@ impl Head {
         if len == 0 {
             return Ok(());
         }
-        self.folded = true;
-        if field.value.len == 0 {
-            let before = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-            field.value = Span::new(at + before, at + len);
-        } else {
-            field.value = Span::new(field.value.start as usize, at + len);
-        }
-        if at + len - field.name.start as usize > HEADER_BYTES_MAX {
+        if at + len - field.name_start as usize > HEADER_BYTES_MAX {
             return Err(ParseErrorKind::HeaderTooLarge);
         }
+        self.folded = true;
+        let start = if field.value_len == 0 {
+            at + text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+        } else {
+            field.value_start as usize
+        };
+        *field = Field::new(field.known, field.name(), Span::new(start, at + len));
         Ok(())
     }
 }
@@ -171,9 +202,14 @@ fn status_line(text: &[u8]) -> Result<Start, ParseErrorKind> {
 fn check_bytes(head: &[u8], carriage_returns: usize) -> Result<(), ParseErrorKind> {
     let mut strange = false;
     let mut returns = 0_usize;
-    for &byte in head {
-        strange |= (byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n')) | (byte == 0x7f);
-        returns += usize::from(byte == b'\r');
+    // Chunks so short that a byte can count their CRs: this shape becomes vector instructions.
+    for chunk in head.chunks(64) {
+        let mut count = 0_u8;
+        for &byte in chunk {
+            strange |= ((byte < b' ') & (byte != b'\t') & (byte != b'\r') & (byte != b'\n')) | (byte == 0x7f);
+            count += u8::from(byte == b'\r');
+        }
+        returns += usize::from(count);
     }
     if strange || returns != carriage_returns { Err(ParseErrorKind::ControlCharacter) } else { Ok(()) }
 }
@@ -182,8 +218,9 @@ fn check_bytes(head: &[u8], carriage_returns: usize) -> Result<(), ParseErrorKin
 fn unfolded(bytes: &[u8], fields: &[Field]) -> Bytes {
     let mut plain = bytes.to_vec();
     for field in fields {
-        let start = field.value.start as usize;
-        for byte in plain.get_mut(start..start + field.value.len as usize).into_iter().flatten() {
+        let (start, end) =
+            (field.name_start as usize, field.value_start as usize + usize::from(field.value_len));
+        for byte in plain.get_mut(start..end).into_iter().flatten() {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';
             }
@@ -194,22 +231,13 @@ fn unfolded(bytes: &[u8], fields: &[Field]) -> Bytes {
 
 /// Checks what every receiver needs before it can find a transaction.
 fn check_headers(message: &Message) -> Result<(), ParseErrorKind> {
-    let mut seen = 0_u128;
-    for field in message.fields.iter() {
-        let Some(name) = field.known else { continue };
-        let bit = 1_u128 << (name as u8);
-        if seen & bit != 0 && name.is_singleton() {
-            check_repeated(message, name)?;
-        }
-        seen |= bit;
-    }
     for name in TRANSACTION {
-        if seen & (1 << (name as u8)) == 0 {
+        if !message.names.has(name) {
             return Err(ParseErrorKind::Missing(name));
         }
     }
     check_transaction(message)?;
-    if seen & (1 << (Name::MaxForwards as u8)) != 0 && message.max_forwards().is_none() {
+    if message.names.has(Name::MaxForwards) && message.max_forwards().is_none() {
         return Err(ParseErrorKind::Malformed(Name::MaxForwards));
     }
     if message.is_request() {
@@ -221,7 +249,8 @@ fn check_headers(message: &Message) -> Result<(), ParseErrorKind> {
 /// Checks the headers that name the transaction and the dialog.
 fn check_transaction(message: &Message) -> Result<(), ParseErrorKind> {
     let malformed = ParseErrorKind::Malformed;
-    if message.top_via().is_err() || message.vias().any(|via| via.is_err()) {
+    let mut vias = message.vias().peekable();
+    if vias.peek().is_none() || vias.any(|via| via.is_err()) {
         return Err(malformed(Name::Via));
     }
     message.from().map_err(|_| malformed(Name::From))?;
@@ -247,7 +276,12 @@ fn check_request(message: &Message) -> Result<(), ParseErrorKind> {
     }
     for name in [Name::Contact, Name::Route, Name::RecordRoute] {
         let is_all = |value: &[u8]| name == Name::Contact && value == b"*";
-        if message.headers(name).filter(|value| !is_all(value)).flat_map(items).any(|item| NameAddr::parse(item).is_err()) {
+        if message
+            .headers(name)
+            .filter(|value| !is_all(value))
+            .flat_map(items)
+            .any(|item| NameAddr::parse(item).is_err())
+        {
             return Err(ParseErrorKind::Malformed(name));
         }
     }
@@ -305,28 +339,29 @@ fn salvage(bytes: &[u8]) -> Option<Message> {
         return None;
     }
     let mut builder = MessageBuilder::request(method, SALVAGED_URI);
-    let mut seen = 0_u128;
+    let mut seen = Names::default();
     while let Some((field, next)) = folded_line(bytes, at) {
         at = next;
         let Some((name, value)) = split_field(field) else { continue };
         let wanted = match name {
             Name::Via => true,
-            Name::From | Name::To | Name::CallId | Name::CSeq => seen & (1 << (name as u8)) == 0,
+            Name::From | Name::To | Name::CallId | Name::CSeq => !seen.has(name),
             _ => false,
         };
         if !wanted {
             continue;
         }
-        let value: Vec<u8> = value.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect();
+        let value: Vec<u8> =
+            value.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect();
         let value = value.trim_ascii();
         if value.is_empty() || has_control(value) {
             return None;
         }
-        seen |= 1 << (name as u8);
+        seen.insert(name);
         builder = builder.header(name, value);
     }
     let request = builder.finish().ok()?;
-    let whole = TRANSACTION.iter().all(|name| seen & (1 << (*name as u8)) != 0);
+    let whole = TRANSACTION.iter().all(|name| seen.has(*name));
     (whole && request.top_via().is_ok()).then_some(request)
 }
 

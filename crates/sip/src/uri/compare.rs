@@ -48,11 +48,17 @@ impl Uri<'_> {
     fn is_equivalent_tel(&self, other: &Uri<'_>) -> bool {
         let digits = |uri: &Uri<'_>| -> Vec<u8> {
             let number = uri.user.unwrap_or_default().bytes();
-            number.filter(|byte| !matches!(byte, b'-' | b'.' | b'(' | b')')).map(|byte| byte.to_ascii_lowercase()).collect()
+            number
+                .filter(|byte| !matches!(byte, b'-' | b'.' | b'(' | b')'))
+                .map(|byte| byte.to_ascii_lowercase())
+                .collect()
         };
         let has_all = |ours: &Uri<'_>, theirs: &Uri<'_>| {
             ours.params.iter().all(|(name, value)| {
-                theirs.params.value(name).is_some_and(|found| found.eq_ignore_ascii_case(value.unwrap_or_default()))
+                theirs
+                    .params
+                    .value(name)
+                    .is_some_and(|found| found.eq_ignore_ascii_case(value.unwrap_or_default()))
             })
         };
         digits(self) == digits(other) && has_all(self, other) && has_all(other, self)
@@ -117,7 +123,8 @@ impl Iterator for Unescaped<'_> {
 
 /// RFC 3261 §25.1 `unreserved`.
 fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
 }
 
 #[cfg(test)]
@@ -136,10 +143,14 @@ mod tests {
             ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
             ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
             ("sip:carol@chicago.com", "sip:carol@chicago.com;security=on"),
-            ("sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
-             "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com"),
-            ("sip:alice@atlanta.com?subject=project%20x&priority=urgent",
-             "sip:alice@atlanta.com?priority=urgent&subject=project%20x"),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
             ("tel:+1-212-555-0100", "tel:+1(212)5550100"),
         ] {
             assert!(same(ours, theirs), "{ours} {theirs}");
