@@ -80,7 +80,7 @@ fn relay((near_codec, near_ms): (Codec, u16), (far_codec, far_ms): (Codec, u16))
         bytes += relay_one(&mut near, &mut far, now, source, &datagram);
     }
     let took = first_instant() - began;
-    assert!(black_box(bytes) > u64::from(PACKETS) * 172);
+    assert!(black_box(bytes) >= u64::from(PACKETS) * 172);
     took
 }
 

@@ -1,6 +1,7 @@
 //! What crosses a bridge: one leg's audio or event, free of payload types, sequence numbers and SSRC.
 
 use crate::dtmf::EventUpdate;
+use std::time::Duration;
 use trunkline_model::Codec;
 
 /// A piece of media on its way from one leg to another, or from a player or to a recorder.
@@ -51,6 +52,13 @@ pub const UNITS_PER_MS: u32 = CLOCK_RATE / 1000;
 ///
 /// RFC 3551 §4.2: a receiver should accept packets of up to 200 ms.
 pub const PAYLOAD_BYTES_MAX: usize = 200 * UNITS_PER_MS as usize;
+
+/// Returns a time in media units, whole ones.
+pub(crate) fn units(time: Duration) -> u64 {
+    time.as_secs() * u64::from(CLOCK_RATE) + u64::from(time.subsec_nanos() / NANOS_PER_UNIT)
+}
+
+const NANOS_PER_UNIT: u32 = 1_000_000_000 / CLOCK_RATE;
 
 impl Frame<'_> {
     /// Returns how much media time the frame covers: nothing for events and comfort noise.

@@ -230,7 +230,8 @@ impl Slot {
         self.ssrc = packet.ssrc;
         self.arrival = now;
         self.payload.clear();
-        self.payload.extend(packet.payload.iter().take(PAYLOAD_BYTES_MAX));
+        let length = packet.payload.len().min(PAYLOAD_BYTES_MAX);
+        self.payload.extend_from_slice(packet.payload.get(..length).unwrap_or_default());
     }
 }
 

@@ -121,11 +121,11 @@ impl RtpLeg {
 
     /// Takes a datagram from the RTP port.
     pub fn handle_rtp(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
-        if self.negotiated.is_some_and(|negotiated| negotiated.rtcp_mux) && rtp::is_rtcp(datagram) {
+        if self.negotiated.as_ref().is_some_and(|negotiated| negotiated.rtcp_mux) && rtp::is_rtcp(datagram) {
             return self.handle_rtcp(now, source, datagram);
         }
         let verdict = self.sources.judge_rtp(source);
-        let (Some(negotiated), false) = (self.negotiated, verdict == Verdict::Refused) else {
+        let (Some(negotiated), false) = (&self.negotiated, verdict == Verdict::Refused) else {
             self.stats.refused += 1;
             return;
         };
@@ -221,10 +221,7 @@ impl RtpLeg {
 
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_frame`](Self::poll_frame) are wanted, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, LegTimer)> {
-        [self.receiver.poll_timeout(), self.sender.poll_timeout(), self.reporter.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min_by_key(|&(due, _)| due)
+        sooner(sooner(self.receiver.poll_timeout(), self.sender.poll_timeout()), self.reporter.poll_timeout())
     }
 
     /// Says goodbye by RTCP (RFC 3550 §6.6); to be called once, before the ports are closed.
@@ -250,7 +247,7 @@ impl RtpLeg {
 
     /// Where RTP may be sent now.
     fn target(&self) -> Option<SocketAddr> {
-        if self.negotiated?.may_send() { self.sources.rtp_target() } else { None }
+        if self.negotiated.as_ref()?.may_send() { self.sources.rtp_target() } else { None }
     }
 
     fn report(&mut self, now: Instant, bye: bool) {
@@ -259,5 +256,17 @@ impl RtpLeg {
         let rtp_now = self.sender.timestamp_at(now);
         let target = self.sources.rtcp_target();
         self.reporter.report(now, bye, received, rtp_now, &self.stats, target, &mut self.queue);
+    }
+}
+
+/// Returns the timer that is due first. Asked after every packet, so kept to two comparisons.
+fn sooner(
+    one: Option<(Instant, LegTimer)>,
+    other: Option<(Instant, LegTimer)>,
+) -> Option<(Instant, LegTimer)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other.0 < one.0 { other } else { one }),
+        (Some(only), None) | (None, Some(only)) => Some(only),
+        (None, None) => None,
     }
 }

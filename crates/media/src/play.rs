@@ -1,6 +1,6 @@
 //! Sound that we originate, on the media clock.
 
-use crate::frame::{Frame, FrameBody, StreamId, UNITS_PER_MS};
+use crate::frame::{self, Frame, FrameBody, StreamId, UNITS_PER_MS};
 use crate::g711;
 use crate::tone::{Tone, ToneGenerator};
 use std::collections::VecDeque;
@@ -96,7 +96,7 @@ impl Player {
     pub fn poll_frame(&mut self, now: Instant, codec: Codec) -> Option<Frame<'_>> {
         let late = now.checked_duration_since(self.due)?;
         if late > LATE_MAX {
-            let skipped = late.as_millis() as u64 * u64::from(UNITS_PER_MS);
+            let skipped = frame::units(late);
             self.timestamp += skipped - skipped % FRAME_SAMPLES as u64;
             self.due = now;
         }

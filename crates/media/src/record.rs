@@ -1,6 +1,6 @@
 //! What was heard, as samples in their places.
 
-use crate::frame::{CLOCK_RATE, Frame, FrameBody, StreamId, UNITS_PER_MS};
+use crate::frame::{self, CLOCK_RATE, Frame, FrameBody, StreamId};
 use crate::g711;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ const STRAY_MAX: usize = 2 * CLOCK_RATE as usize;
 impl Recorder {
     /// Makes a recorder that stops after so much time, counted from the first frame.
     pub fn new(length_max: Duration) -> Self {
-        let samples_max = length_max.as_millis() as usize * UNITS_PER_MS as usize;
+        let samples_max = frame::units(length_max) as usize;
         Self { samples: Vec::new(), samples_max, began: None, mapping: None }
     }
 
@@ -58,7 +58,7 @@ impl Recorder {
 
     fn place(&mut self, now: Instant, frame: &Frame<'_>) -> usize {
         let began = *self.began.get_or_insert(now);
-        let by_arrival = now.saturating_duration_since(began).as_millis() as usize * UNITS_PER_MS as usize;
+        let by_arrival = frame::units(now.saturating_duration_since(began)) as usize;
         if let Some(mapping) = self.mapping.filter(|mapping| mapping.stream == frame.stream) {
             let offset = frame.timestamp.wrapping_sub(mapping.timestamp).cast_signed();
             let place = mapping.place.checked_add_signed(offset as isize);

@@ -1,6 +1,6 @@
 //! What a leg counts, and what that sounds like.
 
-use crate::frame::UNITS_PER_MS;
+use crate::frame::{self, UNITS_PER_MS};
 use std::time::{Duration, Instant};
 use trunkline_model::{Codec, LegQuality};
 
@@ -217,8 +217,7 @@ impl Source {
 impl Jitter {
     fn count(&mut self, now: Instant, timestamp: u32) {
         if let Some((arrival, sampled)) = self.last {
-            let arrived =
-                (now.saturating_duration_since(arrival).as_micros() * u128::from(UNITS_PER_MS) / 1000) as i64;
+            let arrived = frame::units(now.saturating_duration_since(arrival)).cast_signed();
             let deviation =
                 (arrived - i64::from(timestamp.wrapping_sub(sampled).cast_signed())).unsigned_abs();
             if deviation <= u64::from(JITTER_STEP_MAX) {

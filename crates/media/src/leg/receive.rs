@@ -1,9 +1,9 @@
 //! Packets to frames.
 
 use crate::dtmf::{EventKey, EventPayload, EventPhase, EventReceiver};
-use crate::frame::{Frame, FrameBody, StreamId, UNITS_PER_MS};
+use crate::frame::{self, Frame, FrameBody, StreamId};
 use crate::jitter::{Placed, Released, ReorderWindow, Slot};
-use crate::leg::LegTimer;
+use crate::leg::{LegTimer, sooner};
 use crate::negotiated::{Negotiated, Payload, PayloadMap};
 use crate::rtp::Packet;
 use crate::stats::{LegStats, Reception};
@@ -140,7 +140,7 @@ impl Receiver {
     pub(super) fn poll_timeout(&self) -> Option<(Instant, LegTimer)> {
         let reorder = self.window.poll_timeout().map(|due| (due, LegTimer::Reorder));
         let silence = self.events.poll_timeout().map(|due| (due, LegTimer::EventSilence));
-        [reorder, silence].into_iter().flatten().min_by_key(|&(due, _)| due)
+        sooner(reorder, silence)
     }
 
     /// Whether a packet of this source is followed, changing over to it where it is new.
@@ -240,8 +240,7 @@ impl MediaClock {
     /// Returns the media time of now, going by the last packet.
     fn at(&self, now: Instant) -> u64 {
         self.last.map_or(CLOCK_START, |(at, _, unwrapped)| {
-            let passed_ms = now.saturating_duration_since(at).as_millis() as u64;
-            unwrapped + passed_ms * u64::from(UNITS_PER_MS)
+            unwrapped + frame::units(now.saturating_duration_since(at))
         })
     }
 

@@ -5,9 +5,9 @@ use crate::dtmf::{
 };
 use crate::frame::{Frame, FrameBody};
 use crate::g711;
-use crate::leg::LegTimer;
 use crate::leg::queue::{Channel, TransmitQueue};
 use crate::leg::timeline::Timeline;
+use crate::leg::{LegTimer, sooner};
 use crate::negotiated::{Negotiated, PayloadMap};
 use crate::rtp;
 use crate::stats::LegStats;
@@ -178,16 +178,14 @@ impl Sender {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<(Instant, LegTimer)> {
-        let ends = self.events.poll_timeout();
-        let digits = if self.is_sending(Origin::Relayed) { None } else { self.digits.poll_timeout() };
-        let abandoned = self.current.map(|current| current.abandoned_at);
-        let sending =
-            [ends, digits, abandoned].into_iter().flatten().min().map(|due| (due, LegTimer::EventSending));
-        let waiting = self
-            .format
-            .and_then(|format| self.packetizer.poll_timeout(format.ptime_ms))
-            .map(|due| (due, LegTimer::Packet));
-        [sending, waiting].into_iter().flatten().min_by_key(|&(due, _)| due)
+        let sending = |due| (due, LegTimer::EventSending);
+        let ends = self.events.poll_timeout().map(sending);
+        let abandoned = self.current.map(|current| sending(current.abandoned_at));
+        let digits =
+            if self.is_sending(Origin::Relayed) { None } else { self.digits.poll_timeout().map(sending) };
+        let format = self.format?;
+        let waiting = self.packetizer.poll_timeout(format.ptime_ms).map(|due| (due, LegTimer::Packet));
+        sooner(sooner(ends, abandoned), sooner(digits, waiting))
     }
 
     /// Returns the outgoing media clock of now.

@@ -1,6 +1,6 @@
 //! The outgoing media clock.
 
-use crate::frame::{CLOCK_RATE, StreamId, UNITS_PER_MS};
+use crate::frame::{self, CLOCK_RATE, StreamId};
 use std::time::Instant;
 
 /// Places frames on one continuous clock, whatever source they come from.
@@ -123,7 +123,6 @@ fn distance(from: u32, to: u32) -> i64 {
 }
 
 fn units_since(then: Instant, now: Instant) -> u32 {
-    let passed = now.saturating_duration_since(then);
     // The clock has 2^32 units; what is cut off is whole turns of it.
-    (passed.as_micros() * u128::from(UNITS_PER_MS) / 1000) as u32
+    frame::units(now.saturating_duration_since(then)) as u32
 }
