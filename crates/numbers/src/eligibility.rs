@@ -11,7 +11,7 @@ mod table;
 pub use decide::{Decision, Denial, Granted, Step, Verdict};
 pub use table::{EmergencyAddress, Limits, Offer, Release, Reservation, RuleBook, RuleBookError, Table};
 
-use std::fmt;
+use trunkline_model::{AssignmentType, Capability, NumberType, SubscriptionClass};
 
 /// What a resource's billing record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,86 +45,4 @@ pub struct Request {
     pub sms: Capability,
     /// Area code asked for, if any.
     pub area_code: Option<u16>,
-}
-
-/// Declares an enum whose values are written in the API and in rule tables as fixed words.
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-        pub enum $name {
-            $($(#[$vmeta])* #[serde(rename = $word)] $variant,)+
-        }
-
-        impl $name {
-            /// Every value.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// Returns the word for it.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-
-            /// Returns the value that a word stands for.
-            pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == word)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-
-words! {
-    /// How a resource pays (PROV-01).
-    SubscriptionClass {
-        /// By invoice or card.
-        Paid = "paid",
-        /// Not at all, for a while.
-        Trial = "trial",
-        /// From credit that was given.
-        FreeCredit = "free_credit",
-    }
-}
-
-words! {
-    /// Kind of number.
-    NumberType {
-        /// In an area code of a place.
-        Geographic = "geographic",
-        /// The called side pays.
-        TollFree = "tollFree",
-        /// Of a mobile network.
-        Mobile = "mobile",
-        /// Five or six digits for messages.
-        ShortCode = "shortCode",
-    }
-}
-
-words! {
-    /// Whom a number is for (PROV-09).
-    AssignmentType {
-        /// A person.
-        Person = "person",
-        /// An application.
-        Application = "application",
-    }
-}
-
-words! {
-    /// What a number can do, for calls or for messages (PROV-10).
-    Capability {
-        /// Nothing.
-        None = "none",
-        /// Receive.
-        Inbound = "inbound",
-        /// Send.
-        Outbound = "outbound",
-        /// Both.
-        InboundOutbound = "inbound+outbound",
-    }
 }

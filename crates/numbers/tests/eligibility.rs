@@ -1,8 +1,7 @@
 //! The eligibility table, row by row.
 
-use trunkline_numbers::eligibility::{
-    AssignmentType, Capability, NumberType, Profile, Request, RuleBook, SubscriptionClass,
-};
+use trunkline_model::{AssignmentType, Capability, NumberType, SubscriptionClass};
+use trunkline_numbers::eligibility::{Profile, Request, RuleBook};
 
 /// One row: billing, class, country, type, assignment, calling, sms, area code, and what must come out.
 struct Row(

@@ -1,8 +1,9 @@
 //! The decision: a fixed order of steps, of which the first that fails gives the answer.
 
-use super::{AssignmentType, Capability, EmergencyAddress, NumberType, Offer, Profile, Request, RuleBook};
+use super::{EmergencyAddress, Offer, Profile, Request, RuleBook};
 use crate::nanp::{self, AreaKind};
 use std::fmt;
+use trunkline_model::{AssignmentType, Capability, NumberType, SubscriptionClass};
 
 /// What was decided, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,7 +171,7 @@ impl Walk<'_> {
         let class = profile.class;
         let locations = &table.resource_data_locations;
         let located = locations.is_empty() || locations.contains(&profile.data_location);
-        let paid = !table.require_paid || class == super::SubscriptionClass::Paid;
+        let paid = !table.require_paid || class == SubscriptionClass::Paid;
         let shown = format!("class {class}, data in {}", profile.data_location);
         self.step(Step::Class, located && paid, shown.clone(), Denial::SubscriptionNotEligible)?;
         self.keep(Step::Class, shown, Denial::SubscriptionNotEligible, |offer| {

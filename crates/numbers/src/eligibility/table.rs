@@ -1,8 +1,8 @@
 //! The tables of offers, as an operator writes them in TOML.
 
-use super::{AssignmentType, Capability, NumberType, SubscriptionClass};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use trunkline_model::{AssignmentType, Capability, NumberType, SubscriptionClass};
 
 /// All rule tables, one of them active.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
