@@ -1,0 +1,13 @@
+//! Calls through a B2BUA in virtual time: the ends are SIP user agents, the wires are memory.
+
+mod answer;
+mod early_media;
+mod failover;
+mod health;
+mod hold;
+mod identity;
+mod limits;
+mod media;
+mod record;
+mod refused;
+mod world;

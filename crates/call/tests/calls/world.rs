@@ -1,0 +1,625 @@
+//! The simulated world: a B2BUA, ends that are user agents, wires with a delay, and a media worker.
+
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use trunkline_call::{
+    B2bua, Bridge, BridgeEvent, CallEvent, Config, Input, Limits, MediaInterface, Output, RoutingTable, Side,
+    UnknownSources,
+};
+use trunkline_media::{Channel, rtp};
+use trunkline_model::clock::first_instant;
+use trunkline_model::{
+    BridgeId, CallRecord, DidRoute, Gateway, Host, MediaPolicy, NodeId, PatternRoute, Reliability,
+    SessionTimerPolicy, Transport, Trunk, TrunkId, TrunkMatch,
+};
+use trunkline_sip::UserAgent;
+use trunkline_sip::header::Name;
+use trunkline_sip::message::Message;
+use trunkline_sip::method::Method;
+use trunkline_sip::resolve::Destination;
+use trunkline_sip::transport::{Advertised, Flow, Listener, Target};
+use trunkline_sip::user_agent::{self, Event, Headers, InviteParams, Profile, Reply, RequestId, SessionId};
+
+/// The caller's carrier.
+pub const CALLER: usize = 0;
+/// The first gateway of the carrier that is called.
+pub const CALLEE: usize = 1;
+/// Its second gateway.
+pub const SECOND: usize = 2;
+/// A host that belongs to no trunk.
+pub const STRANGER: usize = 3;
+
+/// What everyone dials.
+pub const NUMBER: &str = "+14255550100";
+
+const HERE: &str = "203.0.113.1";
+const ENDS: [&str; 4] = ["192.0.2.10", "198.51.100.1", "198.51.100.2", "203.0.113.66"];
+const WIRE: Duration = Duration::from_millis(5);
+
+pub struct World {
+    pub now: Instant,
+    pub b2bua: B2bua,
+    pub ends: Vec<End>,
+    pub events: Vec<CallEvent>,
+    /// Hosts that nothing reaches, without a word.
+    pub dead: HashSet<IpAddr>,
+    /// Hosts whose sockets are closed: sending there fails.
+    pub closed: HashSet<IpAddr>,
+    /// Whether the media worker answers a close.
+    pub worker_is_stuck: bool,
+    /// Whether the media worker finds its ports taken.
+    pub ports_are_taken: bool,
+    /// How many datagrams of media went out to each address.
+    pub media: HashMap<SocketAddr, Vec<Vec<u8>>>,
+    wires: VecDeque<(Instant, Datagram)>,
+    bridges: HashMap<BridgeId, Opened>,
+}
+
+struct Opened {
+    bridge: Box<Bridge>,
+    ports: [u16; 2],
+}
+
+#[derive(Debug, Clone)]
+enum Datagram {
+    Sip { from: SocketAddr, to: SocketAddr, bytes: Bytes },
+    Media { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
+}
+
+pub struct End {
+    pub at: SocketAddr,
+    pub ua: UserAgent,
+    pub events: VecDeque<Event>,
+    /// Every SIP message that came, in order.
+    pub received: Vec<Message>,
+}
+
+/// What a world is made of; change it before [`World::of`].
+pub struct Setup {
+    pub caller_trunk: Trunk,
+    pub callee_trunk: Trunk,
+    pub more_trunks: Vec<Trunk>,
+    pub routes: Vec<DidRoute>,
+    pub patterns: Vec<PatternRoute>,
+    pub limits: Limits,
+    pub unknown_sources: UnknownSources,
+    pub end_profile: Profile,
+    pub last_port: u16,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let did = DidRoute { did: NUMBER.parse().unwrap(), trunks: vec![id("west")], dial: None };
+        Self {
+            caller_trunk: trunk("east", &["192.0.2.0/24"], &[]),
+            callee_trunk: trunk("west", &["198.51.100.0/24"], &[ENDS[CALLEE]]),
+            more_trunks: Vec::new(),
+            routes: vec![did],
+            patterns: Vec::new(),
+            limits: Limits::default(),
+            unknown_sources: UnknownSources::Forbid,
+            end_profile: Profile {
+                reliability: Reliability::Off,
+                session_timer: no_timer(),
+                advertised: None,
+            },
+            last_port: 20_099,
+        }
+    }
+}
+
+impl Setup {
+    /// Gives the callee's trunk both gateways, the first before the second.
+    pub fn two_gateways() -> Self {
+        let mut setup = Self::default();
+        let second = Gateway { priority: 2, ..gateway(ENDS[SECOND]) };
+        setup.callee_trunk.gateways.push(second);
+        setup
+    }
+
+    pub fn table(&self) -> Arc<RoutingTable> {
+        let mut trunks = vec![self.caller_trunk.clone(), self.callee_trunk.clone()];
+        trunks.extend(self.more_trunks.iter().cloned());
+        Arc::new(RoutingTable::new(trunks, self.routes.clone(), self.patterns.clone()).unwrap())
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::of(Setup::default())
+    }
+
+    pub fn of(setup: Setup) -> Self {
+        let now = first_instant();
+        let here: IpAddr = HERE.parse().unwrap();
+        let config = Config {
+            node: NodeId(1),
+            shard: 0,
+            user_agent: user_agent::Config {
+                listeners: vec![listener((here, 5060).into())],
+                ..user_agent::Config::default()
+            },
+            media: vec![MediaInterface { bind: here, advertised: here }],
+            ports: 20_000..=setup.last_port,
+            limits: setup.limits.clone(),
+            unknown_sources: setup.unknown_sources,
+            anchor: (now, 1_800_000_000_000),
+        };
+        let b2bua = B2bua::new(config, setup.table(), 7, now).unwrap();
+        let end = |(seed, ip): (u64, &&str)| {
+            let at = SocketAddr::new(ip.parse().unwrap(), 5060);
+            let config = user_agent::Config {
+                listeners: vec![listener(at)],
+                profile: setup.end_profile.clone(),
+                methods: vec![Method::Info],
+                ..user_agent::Config::default()
+            };
+            End {
+                at,
+                ua: UserAgent::new(config, 100 + seed, now),
+                events: VecDeque::new(),
+                received: Vec::new(),
+            }
+        };
+        Self {
+            now,
+            b2bua,
+            ends: (0..).zip(&ENDS).map(end).collect(),
+            events: Vec::new(),
+            dead: HashSet::new(),
+            closed: HashSet::new(),
+            worker_is_stuck: false,
+            ports_are_taken: false,
+            media: HashMap::new(),
+            wires: VecDeque::new(),
+            bridges: HashMap::new(),
+        }
+    }
+
+    /// Dials from an end, with ordinary audio.
+    pub fn dial(&mut self, end: usize) -> SessionId {
+        let offer = self.sdp(end, 4000, "0 8 101", "sendrecv");
+        self.dial_with(end, |params| params.offer = Some(offer))
+    }
+
+    pub fn dial_with(&mut self, end: usize, change: impl FnOnce(&mut InviteParams)) -> SessionId {
+        let here: SocketAddr = format!("{HERE}:5060").parse().unwrap();
+        let profile = self.ends[end].ua.config().profile.clone();
+        let mut params = InviteParams {
+            destination: Destination::Target(Target::new(Transport::Udp, here)),
+            uri: format!("sip:{NUMBER}@{HERE}"),
+            from: "\"Ann\" <sip:+12065550111@carrier.example>".to_owned(),
+            to: format!("<sip:{NUMBER}@{HERE}>"),
+            contact_user: None,
+            call_id: None,
+            max_forwards: 70,
+            routes: Vec::new(),
+            headers: Headers::new(),
+            offer: None,
+            profile,
+        };
+        change(&mut params);
+        let now = self.now;
+        let session = self.ends[end].ua.invite(now, params).unwrap();
+        self.drain();
+        session
+    }
+
+    /// Does something with an end's user agent.
+    pub fn with<T>(&mut self, end: usize, act: impl FnOnce(&mut UserAgent, Instant) -> T) -> T {
+        let outcome = act(&mut self.ends[end].ua, self.now);
+        self.drain();
+        outcome
+    }
+
+    pub fn ring(&mut self, end: usize, session: SessionId, status: u16) {
+        self.with(end, |ua, now| ua.progress(now, session, Reply::new(status))).unwrap();
+    }
+
+    pub fn ring_with(&mut self, end: usize, session: SessionId, status: u16, sdp: Bytes) {
+        self.with(end, |ua, now| ua.progress(now, session, Reply::new(status).with_sdp(sdp))).unwrap();
+    }
+
+    pub fn answer(&mut self, end: usize, session: SessionId, sdp: Bytes) {
+        self.with(end, |ua, now| ua.accept(now, session, Headers::new(), Some(sdp))).unwrap();
+    }
+
+    pub fn reject(&mut self, end: usize, session: SessionId, status: u16) {
+        self.with(end, |ua, now| ua.reject(now, session, Reply::new(status))).unwrap();
+    }
+
+    pub fn hang_up(&mut self, end: usize, session: SessionId) {
+        self.with(end, |ua, now| ua.hangup(now, session, Headers::new())).unwrap();
+    }
+
+    /// Takes the INVITE that an end has got.
+    pub fn incoming(&mut self, end: usize) -> SessionId {
+        match self.next(end) {
+            Event::Incoming { session, .. } => session,
+            other => panic!("not an INVITE: {other:?}"),
+        }
+    }
+
+    /// Takes the next event of an end, which there must be.
+    pub fn next(&mut self, end: usize) -> Event {
+        self.ends[end].events.pop_front().unwrap_or_else(|| panic!("end {end} has no event"))
+    }
+
+    /// Sets up a whole call and returns both ends' sessions.
+    pub fn talk(&mut self) -> (SessionId, SessionId) {
+        let caller = self.dial(CALLER);
+        self.run_ms(50);
+        let callee = self.incoming(CALLEE);
+        self.ring(CALLEE, callee, 180);
+        self.run_ms(50);
+        let answer = self.sdp(CALLEE, 6000, "0 101", "sendrecv");
+        self.answer(CALLEE, callee, answer);
+        self.run_ms(50);
+        self.ends[CALLER].events.clear();
+        self.ends[CALLEE].events.clear();
+        (caller, callee)
+    }
+
+    /// Returns a description of audio at an end.
+    pub fn sdp(&self, end: usize, port: u16, formats: &str, direction: &str) -> Bytes {
+        sdp_at(self.ends[end].at.ip(), port, formats, direction, 1)
+    }
+
+    /// Sends RTP from an end's port to wherever that packet is told to go.
+    pub fn send_rtp(&mut self, end: usize, port: u16, to: SocketAddr, packet: &rtp::Packet<'_>) {
+        let mut bytes = rtp::header(packet).to_vec();
+        bytes.extend_from_slice(packet.payload);
+        let from = SocketAddr::new(self.ends[end].at.ip(), port);
+        self.wires.push_back((self.now + WIRE, Datagram::Media { from, to, bytes }));
+    }
+
+    /// Sends 20 ms packets of PCMU silence for a while, from both ends' ports to each other's relay.
+    pub fn talk_for(&mut self, packets: u16, streams: &[(usize, u16, SocketAddr, u8)]) {
+        for n in 0..packets {
+            for (end, port, to, payload_type) in streams {
+                let packet = rtp::Packet {
+                    payload_type: *payload_type,
+                    marker: n == 0,
+                    sequence: n,
+                    timestamp: u32::from(n) * 160,
+                    ssrc: *end as u32 + 1,
+                    payload: &[n as u8; 160],
+                };
+                self.send_rtp(*end, *port, *to, &packet);
+            }
+            self.run_ms(20);
+        }
+    }
+
+    /// Returns the RTP packets that came to an end's port: payload type, sequence, timestamp, first byte, length.
+    pub fn heard(&self, end: usize, port: u16) -> Vec<(u8, u16, u32, u8, usize)> {
+        let at = SocketAddr::new(self.ends[end].at.ip(), port);
+        let packets = self.media.get(&at).into_iter().flatten();
+        packets
+            .filter(|bytes| !rtp::is_rtcp(bytes))
+            .map(|bytes| {
+                let packet = rtp::parse(bytes).unwrap();
+                let first = packet.payload.first().copied().unwrap_or_default();
+                (packet.payload_type, packet.sequence, packet.timestamp, first, packet.payload.len())
+            })
+            .collect()
+    }
+
+    pub fn run_ms(&mut self, millis: u64) {
+        self.run_for(Duration::from_millis(millis));
+    }
+
+    /// Lets time go by.
+    pub fn run_for(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.next_at().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.step();
+        }
+        self.now = until;
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        let wire = self.wires.front().map(|(at, _)| *at);
+        let b2bua = self.b2bua.poll_timeout().map(|(at, _)| at);
+        let ends = self.ends.iter().filter_map(|end| end.ua.poll_timeout().map(|(at, _)| at)).min();
+        let bridges =
+            self.bridges.values().filter_map(|held| held.bridge.poll_timeout().map(|(at, _)| at)).min();
+        [wire, b2bua, ends, bridges].into_iter().flatten().min()
+    }
+
+    fn step(&mut self) {
+        while self.wires.front().is_some_and(|(at, _)| *at <= self.now) {
+            let (_, datagram) = self.wires.pop_front().unwrap();
+            self.deliver(datagram);
+        }
+        if self.b2bua.poll_timeout().is_some_and(|(at, _)| at <= self.now) {
+            self.b2bua.handle_timeout(self.now);
+        }
+        for end in &mut self.ends {
+            if end.ua.poll_timeout().is_some_and(|(at, _)| at <= self.now) {
+                end.ua.handle_timeout(self.now);
+            }
+        }
+        for held in self.bridges.values_mut() {
+            if held.bridge.poll_timeout().is_some_and(|(at, _)| at <= self.now) {
+                held.bridge.handle_timeout(self.now);
+            }
+        }
+        self.drain();
+    }
+
+    fn deliver(&mut self, datagram: Datagram) {
+        match datagram {
+            Datagram::Sip { from, to, bytes } => self.deliver_sip(from, to, bytes),
+            Datagram::Media { from, to, bytes } => {
+                let owner = self.bridges.values_mut().find_map(|held| {
+                    let near = to.ip() == HERE.parse::<IpAddr>().unwrap();
+                    let at = held.ports.iter().position(|port| near && to.port() & !1 == *port)?;
+                    Some((held, Side::BOTH[at]))
+                });
+                let channel = if to.port() % 2 == 0 { Channel::Rtp } else { Channel::Rtcp };
+                match owner {
+                    Some((held, side)) => {
+                        held.bridge.handle_datagram(self.now, side, channel, from, &bytes);
+                    }
+                    None => self.media.entry(to).or_default().push(bytes),
+                }
+            }
+        }
+        self.drain();
+    }
+
+    fn deliver_sip(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        if self.dead.contains(&to.ip()) || self.dead.contains(&from.ip()) {
+            return;
+        }
+        let flow = Flow { transport: Transport::Udp, local: to, remote: from, connection: None };
+        let input = user_agent::Input::Received { flow, bytes: bytes.clone() };
+        match self.ends.iter_mut().find(|end| end.at == to) {
+            Some(end) => {
+                end.received.push(Message::parse(bytes).expect("what the B2BUA sends can be read"));
+                end.ua.handle_input(self.now, input);
+            }
+            None => self.b2bua.handle_input(self.now, Input::Sip(input)),
+        }
+    }
+
+    /// Carries everything that anyone has to say onto the wires.
+    pub fn drain(&mut self) {
+        loop {
+            let mut quiet = true;
+            for at in 0..self.ends.len() {
+                while let Some(output) = self.ends[at].ua.poll_output() {
+                    quiet = false;
+                    match output {
+                        user_agent::Output::Transmit(transmit) => {
+                            let from = self.ends[at].at;
+                            self.send_sip(from, transmit.target.remote, transmit.bytes);
+                        }
+                        user_agent::Output::Resolve { .. } => panic!("no names here"),
+                        user_agent::Output::Event(event) => self.ends[at].events.push_back(event),
+                    }
+                }
+            }
+            while let Some(output) = self.b2bua.poll_output() {
+                quiet = false;
+                self.act(output);
+            }
+            quiet &= !self.drain_bridges();
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    fn drain_bridges(&mut self) -> bool {
+        let mut news = Vec::new();
+        let mut busy = false;
+        for (id, held) in &mut self.bridges {
+            let here: IpAddr = HERE.parse().unwrap();
+            while let Some((side, transmit)) = held.bridge.poll_transmit() {
+                busy = true;
+                let port = held.ports[side as usize] + u16::from(transmit.channel == Channel::Rtcp);
+                let datagram = Datagram::Media {
+                    from: SocketAddr::new(here, port),
+                    to: transmit.remote,
+                    bytes: transmit.bytes.to_vec(),
+                };
+                self.wires.push_back((self.now + WIRE, datagram));
+            }
+            while let Some(event) = held.bridge.poll_event() {
+                news.push((*id, event));
+            }
+        }
+        for (bridge, event) in news {
+            busy = true;
+            self.b2bua.handle_input(self.now, Input::Bridge { bridge, event });
+        }
+        busy
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Transmit(transmit) => {
+                let from: SocketAddr = format!("{HERE}:5060").parse().unwrap();
+                self.send_sip(from, transmit.target.remote, transmit.bytes);
+            }
+            Output::Resolve { .. } => panic!("no names here"),
+            Output::OpenBridge(open) => {
+                if self.ports_are_taken {
+                    let event = BridgeEvent::Failed;
+                    self.b2bua.handle_input(self.now, Input::Bridge { bridge: open.bridge, event });
+                    return;
+                }
+                let ports = [open.caller.rtp_port, open.callee.rtp_port];
+                assert!(
+                    self.bridges.values().all(|held| held.ports.iter().all(|port| !ports.contains(port)))
+                );
+                self.bridges.insert(open.bridge, Opened { bridge: open.state, ports });
+            }
+            Output::UpdateBridge { bridge, command } => {
+                if let Some(held) = self.bridges.get_mut(&bridge) {
+                    held.bridge.apply(self.now, command);
+                }
+            }
+            Output::CloseBridge { bridge } => {
+                if self.worker_is_stuck {
+                    return;
+                }
+                if let Some(mut held) = self.bridges.remove(&bridge) {
+                    held.bridge.close(self.now);
+                    let event = BridgeEvent::Closed(held.bridge.stats());
+                    self.b2bua.handle_input(self.now, Input::Bridge { bridge, event });
+                }
+            }
+            Output::Event(event) => self.events.push(event),
+        }
+    }
+
+    fn send_sip(&mut self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
+        if self.closed.contains(&to.ip()) {
+            let input = user_agent::Input::TransportFailed {
+                transport: Transport::Udp,
+                remote: to,
+                connection: None,
+            };
+            self.b2bua.handle_input(self.now, Input::Sip(input));
+            return;
+        }
+        self.wires.push_back((self.now + WIRE, Datagram::Sip { from, to, bytes }));
+    }
+
+    /// Returns the statuses of the responses to its INVITEs that an end has got, 100 left out.
+    pub fn statuses(&self, end: usize) -> Vec<u16> {
+        let responses = self.ends[end].received.iter().filter(|message| !message.is_request());
+        let to_invite = |message: &&Message| message.cseq().unwrap().method == Method::Invite;
+        responses.filter(to_invite).filter_map(Message::status).filter(|status| *status != 100).collect()
+    }
+
+    /// Returns the requests of a method that an end has got.
+    pub fn requests(&self, end: usize, method: Method) -> Vec<Message> {
+        let all = self.ends[end].received.iter();
+        all.filter(|message| message.method() == Some(&method)).cloned().collect()
+    }
+
+    /// Returns the newest message with a session description that an end has got.
+    pub fn newest_sdp(&self, end: usize) -> String {
+        let with_body = self.ends[end].received.iter().rev().find(|message| !message.body().is_empty());
+        String::from_utf8(with_body.expect("no description came").body().to_vec()).unwrap()
+    }
+
+    /// Returns the RTP address in the newest description that an end has got.
+    pub fn relay(&self, end: usize) -> SocketAddr {
+        rtp_of(&self.newest_sdp(end))
+    }
+
+    pub fn records(&self) -> Vec<CallRecord> {
+        let of = |event: &CallEvent| match event {
+            CallEvent::Ended { record } => Some((**record).clone()),
+            _ => None,
+        };
+        self.events.iter().filter_map(of).collect()
+    }
+
+    /// Returns the one record that there must be.
+    pub fn record(&self) -> CallRecord {
+        let records = self.records();
+        assert_eq!(records.len(), 1, "{records:?}");
+        records[0].clone()
+    }
+
+    /// Runs until every timer of SIP is through, and checks that nothing is left of any call.
+    pub fn settle(&mut self) {
+        self.run_for(Duration::from_secs(70));
+        let counts = self.b2bua.counts();
+        assert_eq!(counts, trunkline_call::Counts::default());
+        let sip = self.b2bua.sip_counts();
+        let left = (sip.client_transactions, sip.server_transactions, sip.sessions, sip.requests);
+        assert_eq!(left, (0, 0, 0, 0));
+        assert!(self.b2bua.trunk_load().iter().all(|load| load.calls == 0));
+        assert_eq!(self.bridges.len(), 0);
+    }
+
+    /// Answers a request that an end was asked.
+    pub fn respond(&mut self, end: usize, request: RequestId, status: u16) {
+        self.with(end, |ua, now| ua.respond(now, request, Reply::new(status))).unwrap();
+    }
+}
+
+pub fn id(name: &str) -> TrunkId {
+    TrunkId::parse(name).unwrap()
+}
+
+pub fn gateway(ip: &str) -> Gateway {
+    Gateway {
+        host: Host::Ip(ip.parse().unwrap()),
+        port: Some(5060),
+        transport: Transport::Udp,
+        priority: 1,
+        weight: 1,
+    }
+}
+
+pub fn trunk(name: &str, sources: &[&str], gateways: &[&str]) -> Trunk {
+    Trunk {
+        id: id(name),
+        inbound: TrunkMatch {
+            sources: sources.iter().map(|net| net.parse().unwrap()).collect(),
+            transports: vec![],
+        },
+        gateways: gateways.iter().map(|ip| gateway(ip)).collect(),
+        calls_max: None,
+        calls_per_sec_max: None,
+        advertised: None,
+        advertised_port: None,
+        domain: None,
+        media: MediaPolicy::default(),
+        failover_statuses: [].into(),
+        health: None,
+        reliability: Reliability::Supported,
+        session_timer: no_timer(),
+        ring_max: Duration::from_secs(60),
+        trusted_identity: false,
+    }
+}
+
+pub fn no_timer() -> SessionTimerPolicy {
+    SessionTimerPolicy { expires: Duration::ZERO, ..SessionTimerPolicy::default() }
+}
+
+pub fn sdp_at(ip: IpAddr, port: u16, formats: &str, direction: &str, version: u32) -> Bytes {
+    let event = if formats.contains("101") { "a=rtpmap:101 telephone-event/8000\r\n" } else { "" };
+    format!(
+        "v=0\r\no=- 9 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP {formats}\r\n{event}a=ptime:20\r\na={direction}\r\n"
+    )
+    .into()
+}
+
+/// Returns the RTP address of a description.
+pub fn rtp_of(sdp: &str) -> SocketAddr {
+    let line = |start: &str| sdp.lines().find_map(|line| line.strip_prefix(start)).unwrap();
+    let port: u16 = line("m=audio ").split(' ').next().unwrap().parse().unwrap();
+    let ip: IpAddr = line("c=IN IP4 ").parse().unwrap();
+    SocketAddr::new(ip, port)
+}
+
+/// Returns the direction of a description.
+pub fn direction_of(sdp: &str) -> &str {
+    let known = ["sendrecv", "sendonly", "recvonly", "inactive"];
+    let found = sdp.lines().filter_map(|line| line.strip_prefix("a=")).find(|name| known.contains(name));
+    found.unwrap_or("sendrecv")
+}
+
+/// Returns the first header of that name.
+pub fn header(message: &Message, name: Name) -> &str {
+    message.header(name).unwrap_or_default()
+}
+
+fn listener(at: SocketAddr) -> Listener {
+    Listener { transport: Transport::Udp, local: at, advertised: Advertised::of(at) }
+}
