@@ -162,7 +162,7 @@ impl From<&LegQuality> for Media {
         // JSON knows no NaN and no infinity.
         let finite = |value: f32| if value.is_finite() { value } else { 0.0 };
         Self {
-            codec: quality.codec.replace('\0', "\u{fffd}"),
+            codec: quality.codec.clone(),
             packets_received: quality.packets_received,
             packets_sent: quality.packets_sent,
             packets_lost: quality.packets_lost,

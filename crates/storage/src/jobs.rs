@@ -7,7 +7,7 @@ mod backoff;
 
 pub use backoff::Backoff;
 
-use crate::db::{Connection, Row, Topic, Value, statements, values};
+use crate::db::{Connection, Row, Topic, statements, values};
 use crate::error::Error;
 
 statements! {
@@ -151,7 +151,7 @@ pub async fn insert(db: &mut Connection, job: NewJob<'_>, now_unix_ms: i64) -> R
     let values = values![
         job.queue,
         job.ordering_key,
-        Value::Json(Some(job.payload)),
+        job.payload,
         now_unix_ms,
         due,
         job.not_before_unix_ms,

@@ -31,14 +31,37 @@ mod db;
 mod error;
 mod migration;
 
+pub mod audit;
 pub mod calls;
+pub mod identities;
 pub mod jobs;
+pub mod ledger;
+pub mod numbers;
+pub mod operations;
+pub mod repeatability;
+pub mod reservations;
+pub mod resources;
+pub mod trunks;
 
 pub use db::{BoxFuture, Connection, Statistics, Store, Subscription, Topic};
 pub use error::Error;
 
 /// Every statement, by module.
-const STATEMENTS: &[&[db::Sql]] = &[calls::STATEMENTS, jobs::STATEMENTS];
+const STATEMENTS: &[&[db::Sql]] = &[
+    audit::STATEMENTS,
+    calls::STATEMENTS,
+    identities::STATEMENTS,
+    jobs::STATEMENTS,
+    ledger::STATEMENTS,
+    numbers::STATEMENTS,
+    numbers::catalogue::STATEMENTS,
+    numbers::ownership::STATEMENTS,
+    operations::STATEMENTS,
+    repeatability::STATEMENTS,
+    reservations::STATEMENTS,
+    resources::STATEMENTS,
+    trunks::STATEMENTS,
+];
 
 #[cfg(test)]
 mod tests {
@@ -47,10 +70,18 @@ mod tests {
 
     #[test]
     fn every_module_with_statements_is_listed() {
-        let sources = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
-        let texts = sources.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
-        let declaring =
-            texts.filter(|path| fs::read_to_string(path).unwrap().contains("\nstatements! {")).count();
+        let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut declaring = 0;
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    declaring += usize::from(fs::read_to_string(path).unwrap().contains("\nstatements! {"));
+                }
+            }
+        }
         assert_eq!(declaring, super::STATEMENTS.len());
     }
 }

@@ -19,7 +19,13 @@ macro_rules! migration {
 }
 
 /// Name, and the text for SQLite and for PostgreSQL; the version is the position, counted from one.
-const MIGRATIONS: &[(&str, &str, &str)] = &[migration!("0001_calls"), migration!("0002_jobs")];
+const MIGRATIONS: &[(&str, &str, &str)] = &[
+    migration!("0001_calls"),
+    migration!("0002_jobs"),
+    migration!("0003_resources"),
+    migration!("0004_numbers"),
+    migration!("0005_requests"),
+];
 
 /// How often a fresh SQLite file is tried again when another process migrates it at the same moment.
 const ATTEMPTS_MAX: u32 = 20;

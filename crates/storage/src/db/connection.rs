@@ -183,7 +183,12 @@ impl<'a> Value<'a> {
     /// Returns the value as JSON: text in SQLite, `jsonb` in PostgreSQL.
     pub(crate) fn json(value: Option<&impl Serialize>) -> Self {
         // Our own row types always serialise: their keys are strings and their numbers finite or null.
-        Self::Json(value.and_then(|value| serde_json::to_value(value).ok()))
+        value.and_then(|value| serde_json::to_value(value).ok()).map_or(Self::Json(None), Self::from)
+    }
+
+    /// Returns the text form of a value that may be absent.
+    pub(crate) fn display(value: Option<impl std::fmt::Display>) -> Self {
+        value.map_or(Self::Text(None), |value| Self::from(value.to_string()))
     }
 
     fn text(text: Cow<'a, str>) -> Self {
@@ -192,6 +197,26 @@ impl<'a> Value<'a> {
             return Self::Text(Some(text.replace('\0', "\u{fffd}").into()));
         }
         Self::Text(Some(text))
+    }
+}
+
+impl From<serde_json::Value> for Value<'_> {
+    fn from(mut value: serde_json::Value) -> Self {
+        replace_nul(&mut value);
+        Self::Json(Some(value))
+    }
+}
+
+/// PostgreSQL has no NUL in the strings of `jsonb` either.
+fn replace_nul(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(replace_nul),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(replace_nul),
+        serde_json::Value::String(_)
+        | serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_) => {}
     }
 }
 

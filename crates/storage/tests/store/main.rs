@@ -3,8 +3,11 @@
 mod calls;
 mod crash;
 mod database;
+mod inventory;
 mod jobs;
+mod numbers;
 mod opening;
+mod tenancy;
 mod unit;
 mod writing;
 

@@ -1,0 +1,44 @@
+CREATE TABLE resources (
+    id BLOB NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    data_location TEXT NOT NULL,
+    -- Two, so that one can be replaced while the other is in use. In the clear: HMAC needs the bytes.
+    primary_key BLOB NOT NULL,
+    secondary_key BLOB NOT NULL,
+    -- As recorded; never taken from a request (PROV-22).
+    billing_country TEXT,
+    billing_verified_ms INTEGER,
+    emergency_address_ms INTEGER,
+    subscription_class TEXT NOT NULL,
+    suspended_ms INTEGER,
+    deleted_ms INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX resources_by_name ON resources (name) WHERE deleted_ms IS NULL;
+
+-- '*' stands for every host that no other row names.
+CREATE TABLE resource_hosts (
+    host TEXT NOT NULL PRIMARY KEY,
+    resource BLOB NOT NULL REFERENCES resources (id)
+) STRICT;
+
+CREATE INDEX resource_hosts_by_resource ON resource_hosts (resource);
+
+CREATE TABLE identities (
+    resource BLOB NOT NULL REFERENCES resources (id),
+    id BLOB NOT NULL,
+    created_ms INTEGER NOT NULL,
+    -- Tokens issued before are revoked.
+    tokens_valid_from_ms INTEGER NOT NULL,
+    PRIMARY KEY (resource, id)
+) STRICT;
+
+CREATE TABLE signing_keys (
+    id TEXT NOT NULL PRIMARY KEY,
+    algorithm TEXT NOT NULL,
+    private_key BLOB NOT NULL,
+    created_ms INTEGER NOT NULL,
+    -- Signs no more, but what it signed is still accepted until it is deleted.
+    retired_ms INTEGER
+) STRICT;
