@@ -10,6 +10,7 @@ use crate::media_worker::Workers;
 use crate::metrics::{self, Metrics};
 use crate::net::{Bound, bind_tcp, bind_udp};
 use crate::signalling::{self, Command, Handle, Parts};
+pub(crate) use address::free_ports;
 use anyhow::Context;
 use ready::Ready;
 use std::collections::hash_map::RandomState;

@@ -26,11 +26,9 @@ pub enum Command {
     /// SIGHUP reads trunks, numbers and routes again without touching calls. SIGTERM refuses new calls, waits for
     /// the running ones (shutdown.drain_secs), then ends them and itself; a second signal does so at once.
     Serve(Serve),
-    /// Run the sandbox: a SIP carrier with magic numbers, for trying and testing without one.
-    Sandbox(Sandbox),
     /// Place a call and tell how it went.
     ///
-    /// Exits with 0 when the call was answered and 1 when it was not.
+    /// Exits with 0 when the call was answered, 1 when it was not, and 2 when it could not be placed.
     Call(Call),
     /// Look at trunks.
     #[command(subcommand)]
@@ -46,20 +44,6 @@ pub struct Serve {
     /// The configuration file.
     #[arg(long, short, value_name = "FILE")]
     pub config: PathBuf,
-    /// Print one line of JSON with all bound addresses when ready.
-    #[arg(long)]
-    pub ready_json: bool,
-}
-
-/// `trunkline sandbox`.
-#[derive(Debug, Args)]
-pub struct Sandbox {
-    /// Address to listen on, over UDP and TCP; port 0 takes any free one.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.2:5060")]
-    pub listen: SocketAddr,
-    /// Where the sandbox sends the calls that it places itself.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5060")]
-    pub gateway: SocketAddr,
     /// Print one line of JSON with all bound addresses when ready.
     #[arg(long)]
     pub ready_json: bool,

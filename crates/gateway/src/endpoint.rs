@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::net::{Bound, Net, bind_tcp, bind_udp};
 use anyhow::Context;
 use std::collections::HashMap;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,6 +62,8 @@ pub(crate) enum Output {
     OpenMedia { rtp_port: u16 },
     /// Close both.
     CloseMedia { rtp_port: u16 },
+    /// Tell this to whoever watches.
+    Say(String),
     /// Send this from a media port.
     Media { rtp_port: u16, channel: Channel, remote: SocketAddr, bytes: Vec<u8> },
 }
@@ -209,6 +212,8 @@ impl<E: Endpoint> Shell<'_, E> {
                         self.end.handle_media_failed(Instant::now(), rtp_port);
                     }
                 }
+                // That nobody watches is no reason to stop.
+                Output::Say(line) => drop(writeln!(std::io::stdout(), "{line}")),
                 Output::CloseMedia { rtp_port } => {
                     self.ports.ports.remove(&rtp_port);
                 }

@@ -1,6 +1,8 @@
 //! The binary: sockets, tasks, configuration and command line.
 
 pub mod app;
+mod call;
+mod caller;
 pub mod cli;
 pub mod config;
 mod dns;
@@ -14,5 +16,6 @@ mod signalling;
 mod trunk_list;
 mod trunk_match;
 
+pub use call::call;
 pub use trunk_list::trunk_list;
 pub use trunk_match::trunk_match;

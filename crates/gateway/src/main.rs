@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use trunkline_gateway::app::{self, ServeError};
 use trunkline_gateway::cli::{Cli, Command, ConfigCommand, Trunk};
 use trunkline_gateway::config::{Config, Loaded};
-use trunkline_gateway::{trunk_list, trunk_match};
+use trunkline_gateway::{call, trunk_list, trunk_match};
 
 /// The command line or the configuration cannot be used.
 const UNUSABLE: u8 = 2;
@@ -23,7 +23,14 @@ fn main() -> ExitCode {
                 }
             }
         },
-        Command::Sandbox(_) | Command::Call(_) => ExitCode::FAILURE,
+        Command::Call(arguments) => match call(&arguments) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                ExitCode::from(UNUSABLE)
+            }
+        },
         Command::Trunk(Trunk::List { config }) => with_config(&config, |Loaded { config, .. }| {
             print!("{}", trunk_list(&config));
             ExitCode::SUCCESS
