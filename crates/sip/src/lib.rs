@@ -20,6 +20,10 @@ pub mod timer;
 pub mod transport;
 pub mod user_agent;
 
+mod dialog;
+mod invite;
+mod transaction;
+
 pub use error::Error;
 pub use timer::{Timer, TimerValues};
 pub use user_agent::UserAgent;

@@ -221,8 +221,8 @@ pub enum Failure {
     Transport,
     /// The host could not be found: as good as 503.
     Resolve(ResolveError),
-    /// The owner hung up and the INVITE was never sent, or no answer came to its CANCEL.
-    Cancelled,
+    /// The peer changed the session while our change waited for its turn, so that its offer is out of date.
+    Superseded,
     /// The peer answered with something that makes no session.
     PeerMisbehaved(&'static str),
 }
@@ -234,7 +234,7 @@ impl Failure {
             Self::Response(response) => response.status().unwrap_or(500),
             Self::Timeout => 408,
             Self::Transport | Self::Resolve(_) => 503,
-            Self::Cancelled => 487,
+            Self::Superseded => 491,
             Self::PeerMisbehaved(_) => 502,
         }
     }

@@ -1,0 +1,230 @@
+//! Dialogs: ids, route set, sequence numbers, remote target (RFC 3261 §12).
+
+use trunkline_model::Transport;
+
+use crate::error::Error;
+use crate::header::{Name, NameAddr};
+use crate::message::{Message, MessageBuilder};
+use crate::method::Method;
+use crate::resolve::Destination;
+use crate::transaction::{from_tag, to_tag};
+use crate::transport::{Flow, Target};
+use crate::uri::Uri;
+use crate::user_agent::send::destination_of;
+
+/// One dialog: what its requests look like and where they go.
+#[derive(Debug, Clone)]
+pub(crate) struct Dialog {
+    call_id: Box<str>,
+    /// From of our requests, tag included.
+    local: Box<[u8]>,
+    /// To of our requests, tag included.
+    remote: Box<[u8]>,
+    remote_tag: Box<str>,
+    local_seq: u32,
+    /// The number of the peer's last request; none until one came.
+    remote_seq: Option<u32>,
+    /// Route values of our requests, the first hop first.
+    routes: Vec<Box<str>>,
+    /// The Request-URI of our requests, unless a strict router is first.
+    target: Box<str>,
+    /// Where the peer's messages come from.
+    flow: Flow,
+    /// Whether requests go on the connection of that flow.
+    is_on_connection: bool,
+}
+
+/// How a request of the peer stands to the one before it (RFC 3261 §12.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sequence {
+    InOrder,
+    /// A number below the last one: 500.
+    Old,
+    /// The number of the last one, in another transaction: the same request on another path.
+    Repeated,
+}
+
+/// Most routes kept of a Record-Route chain: as many hops as Max-Forwards lets a request take is not realistic, and
+/// each costs memory for the length of a call.
+const ROUTES_MAX: usize = 32;
+
+impl Dialog {
+    /// Makes the dialog of an INVITE of ours from a response to it (RFC 3261 §12.1.2).
+    pub(crate) fn of_response(invite: &Message, response: &Message, flow: Flow) -> Option<Self> {
+        let mut routes = routes(response);
+        routes.reverse();
+        Some(Self {
+            call_id: invite.call_id().into(),
+            local: invite.raw(Name::From)?.into(),
+            remote: response.raw(Name::To)?.into(),
+            remote_tag: to_tag(response).into(),
+            local_seq: invite.cseq().ok()?.number,
+            remote_seq: None,
+            routes,
+            // A response without Contact breaks RFC 3261 §12.1.1; the URI that was called is what is left.
+            target: contact(response).unwrap_or_else(|| invite.uri_text()).into(),
+            flow,
+            is_on_connection: flow.transport.is_reliable(),
+        })
+    }
+
+    /// Makes the dialog of a peer's INVITE (RFC 3261 §12.1.1).
+    pub(crate) fn of_request(invite: &Message, local_tag: &str, flow: Flow) -> Option<Self> {
+        let mut local = invite.raw(Name::To)?.to_vec();
+        local.extend_from_slice(b";tag=");
+        local.extend_from_slice(local_tag.as_bytes());
+        Some(Self {
+            call_id: invite.call_id().into(),
+            local: local.into(),
+            remote: invite.raw(Name::From)?.into(),
+            remote_tag: from_tag(invite).into(),
+            local_seq: 0,
+            remote_seq: Some(invite.cseq().ok()?.number),
+            routes: routes(invite),
+            target: contact(invite)?.into(),
+            flow,
+            is_on_connection: flow.transport.is_reliable(),
+        })
+    }
+
+    pub(crate) fn remote_tag(&self) -> &str {
+        &self.remote_tag
+    }
+
+    pub(crate) fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Whether a request of the peer is in this dialog, given that its To tag is ours (RFC 3261 §12.2.2).
+    pub(crate) fn holds(&self, request: &Message) -> bool {
+        *self.call_id == *request.call_id() && *self.remote_tag == *from_tag(request)
+    }
+
+    /// Takes the sequence number of a request of the peer.
+    pub(crate) fn take_sequence(&mut self, number: u32) -> Sequence {
+        match self.remote_seq {
+            Some(last) if number < last => Sequence::Old,
+            Some(last) if number == last => Sequence::Repeated,
+            Some(_) | None => {
+                self.remote_seq = Some(number);
+                Sequence::InOrder
+            }
+        }
+    }
+
+    /// Takes the peer's new address from a request or response that refreshes the target (RFC 3261 §12.2).
+    pub(crate) fn refresh_target(&mut self, message: &Message, flow: Flow) {
+        if let Some(contact) = contact(message) {
+            self.target = contact.into();
+        }
+        self.note_flow(flow);
+    }
+
+    /// Takes the path that the peer's messages now come on.
+    pub(crate) fn note_flow(&mut self, flow: Flow) {
+        self.flow = flow;
+        self.is_on_connection = flow.transport.is_reliable();
+    }
+
+    /// The connection is gone: from now on requests go where the route says. Says whether that is news.
+    pub(crate) fn give_up_connection(&mut self) -> bool {
+        std::mem::take(&mut self.is_on_connection)
+    }
+
+    /// Takes the route set of the 2xx, which replaces that of the early dialog (RFC 3261 §13.2.2.4).
+    pub(crate) fn confirm(&mut self, response: &Message, flow: Flow) {
+        let mut routes = routes(response);
+        routes.reverse();
+        self.routes = routes;
+        self.refresh_target(response, flow);
+    }
+
+    /// Starts the next request in the dialog.
+    pub(crate) fn request(&mut self, method: Method) -> MessageBuilder {
+        self.local_seq += 1;
+        self.start(method, self.local_seq)
+    }
+
+    /// Starts the ACK of a 2xx to the INVITE with that number (RFC 3261 §13.2.2.4).
+    pub(crate) fn ack(&self, number: u32) -> MessageBuilder {
+        self.start(Method::Ack, number)
+    }
+
+    fn start(&self, method: Method, number: u32) -> MessageBuilder {
+        let cseq = format!("{number} {method}");
+        let strict = self.routes.first().and_then(|route| strict_router(route));
+        let mut builder = MessageBuilder::request(method, strict.unwrap_or(&self.target));
+        match strict {
+            Some(_) => {
+                // RFC 3261 §12.2.1.1: a strict router takes the Request-URI; the target goes last in Route.
+                for route in self.routes.iter().skip(1) {
+                    builder = builder.header(Name::Route, route.as_bytes());
+                }
+                builder = builder.header(Name::Route, format!("<{}>", self.target));
+            }
+            None => {
+                for route in &self.routes {
+                    builder = builder.header(Name::Route, route.as_bytes());
+                }
+            }
+        }
+        builder
+            .header(Name::MaxForwards, "70")
+            .header(Name::From, &self.local)
+            .header(Name::To, &self.remote)
+            .header(Name::CallId, self.call_id.as_bytes())
+            .header(Name::CSeq, cseq)
+    }
+
+    /// Returns where requests in the dialog go (RFC 3261 §12.2.1.1).
+    ///
+    /// Over a stream they take the connection that the peer's messages come on: a peer behind NAT has no other.
+    pub(crate) fn next_hop(&self) -> Destination {
+        if self.is_on_connection {
+            return Destination::Target(Target::from(self.flow));
+        }
+        let hop = match self.routes.first() {
+            Some(route) => NameAddr::parse(route.as_bytes()).ok().and_then(|route| route.uri().ok()),
+            None => Uri::parse(&self.target).ok(),
+        };
+        match hop.as_ref().and_then(destination_of) {
+            Some(Destination::Host { host, port, transport }) => self.near(host, port, transport),
+            Some(Destination::Target(target)) => Destination::Target(target),
+            None => Destination::Target(Target::from(self.flow)),
+        }
+    }
+
+    /// Sends from the socket that the dialog is on, where the transport and the kind of address stay.
+    fn near(&self, host: String, port: Option<u16>, transport: Option<Transport>) -> Destination {
+        let transport = transport.unwrap_or(self.flow.transport);
+        let Some((crate::uri::Host::Ip(ip), "")) = crate::uri::Host::parse_prefix(&host) else {
+            return Destination::Host { host, port, transport: Some(transport).filter(|_| port.is_some()) };
+        };
+        let remote = (ip, port.unwrap_or(transport.default_port())).into();
+        let same = transport == self.flow.transport && self.flow.local.is_ipv4() == ip.is_ipv4();
+        let local = same.then_some(self.flow.local);
+        Destination::Target(Target { transport, remote, local, connection: None })
+    }
+}
+
+/// Checks a route that the owner gave.
+pub(crate) fn check_route(route: &str) -> Result<(), Error> {
+    NameAddr::parse(route.as_bytes()).map(|_| ()).map_err(|_| Error::Malformed("route"))
+}
+
+/// Returns the Record-Route values of a message, in order.
+fn routes(message: &Message) -> Vec<Box<str>> {
+    message.list(Name::RecordRoute).take(ROUTES_MAX).map(Box::from).collect()
+}
+
+/// Returns the URI of Contact.
+fn contact(message: &Message) -> Option<&str> {
+    message.addresses(Name::Contact).next()?.ok().map(|contact| contact.uri_text())
+}
+
+/// Returns the URI of a route if it is a strict router's: one without `lr`.
+fn strict_router(route: &str) -> Option<&str> {
+    let route = NameAddr::parse(route.as_bytes()).ok()?;
+    let uri = route.uri().ok()?;
+    (!uri.is_loose_router()).then_some(route.uri_text())
+}
