@@ -264,6 +264,42 @@ fn events_from_a_source_of_their_own_do_not_disturb_the_audio() {
     assert_eq!(world.got_of(0).len(), 5 + 3 + 10, "only what was said during the press is missing");
 }
 
+/// As in the recordings that come with SIPp: a source of its own, the same timestamps at each press, the duration
+/// twice as fast as time, and one sequence number for all three ends.
+#[test]
+fn a_recording_of_each_key_played_in_any_order_is_heard() {
+    let mut world = World::plain();
+    let mut peer = Peer::new(LEFT);
+    peer.talks(&mut world, 100);
+    let pressed = [5u8, 5, 1, 2, 1, 9, 0, 0];
+    for &event in &pressed {
+        let began = 5800 + 7480 * u32::from(event);
+        let mut keys = Peer {
+            ssrc: 0x0e05_384e,
+            sequence: 7940 + 43 * u16::from(event),
+            timestamp: 0,
+            ..Peer::new(LEFT)
+        };
+        for n in 0..7u16 {
+            let payload = EventPayload { event: Event(event), end: false, volume: 10, duration: n * 320 };
+            let datagram = keys.packet(101, n == 0, began, &payload.to_bytes());
+            world.arrives(keys.from, &datagram);
+            peer.talks(&mut world, 20);
+        }
+        let payload = EventPayload { event: Event(event), end: true, volume: 10, duration: 2240 };
+        let datagram = keys.packet(101, false, began, &payload.to_bytes());
+        for _ in 0..3 {
+            world.arrives(keys.from, &datagram);
+        }
+        peer.talks(&mut world, 600);
+    }
+    world.assert_continuous();
+    let heard = presses(&world.got_of(101));
+    assert_eq!(heard.iter().map(|press| press.event).collect::<Vec<_>>(), pressed);
+    assert!(heard.iter().all(|press| (press.duration, press.ends, press.markers) == (2240, 3, 1)));
+    assert_eq!(world.left.stats().lost, 0);
+}
+
 #[test]
 fn a_key_held_for_twenty_seconds_is_one_press_in_segments() {
     let mut world = World::plain();

@@ -48,6 +48,9 @@ struct Current {
 #[derive(Debug)]
 struct Ended {
     key: EventKey,
+    /// Length of its last segment.
+    duration: u16,
+    /// When the last packet of it came, or when it ended without one.
     at: Instant,
 }
 
@@ -56,7 +59,11 @@ struct Ended {
 /// Updates come every 20 to 50 ms (RFC 4733 §2.5.1.2); this outlasts three lost ones.
 const SILENCE_MAX: Duration = Duration::from_millis(200);
 
-/// How long an ended event is remembered, to know its stragglers. After that its source may have started anew.
+/// Packets of an event that is over come no further apart than this: three repeats at the largest interval in use
+/// (RFC 4733 §2.5.1.2), and a path that reorders.
+const REPEATS_MAX: Duration = Duration::from_millis(500);
+
+/// How long an event that ended may go on after an outage.
 const ENDED_MEMORY: Duration = Duration::from_secs(5);
 
 /// How far behind an event a packet may be to be a late one of an earlier event: 2 s. Further back, its source has
@@ -82,7 +89,7 @@ impl EventReceiver {
         began_at: u64,
         payload: EventPayload,
     ) {
-        if self.is_straggler(now, key) {
+        if self.is_straggler(now, key, payload) {
             return;
         }
         match &mut self.current {
@@ -120,15 +127,23 @@ impl EventReceiver {
         self.heard.pop_front()
     }
 
-    fn is_straggler(&self, now: Instant, key: EventKey) -> bool {
-        self.ended.as_ref().is_some_and(|ended| {
-            ended.key.ssrc == key.ssrc
-                && ended.key.timestamp.wrapping_sub(key.timestamp) < STRAGGLER_MAX
-                && now.saturating_duration_since(ended.at) < ENDED_MEMORY
-        })
+    /// Whether a packet belongs to an event that is over, and so means nothing.
+    fn is_straggler(&mut self, now: Instant, key: EventKey, payload: EventPayload) -> bool {
+        let Some(ended) = self.ended.as_mut().filter(|ended| ended.is_behind(key)) else { return false };
+        let silent = now.saturating_duration_since(ended.at);
+        // Later than any repeat, it is the same event only if it goes on from where that stopped, as after an outage:
+        // some equipment plays every press of a key from one recording, timestamps and all.
+        let goes_on = ended.key == key && payload.duration >= ended.duration && silent < ENDED_MEMORY;
+        let is_straggler = silent < REPEATS_MAX || goes_on;
+        if is_straggler && ended.key == key {
+            ended.at = now;
+        }
+        is_straggler
     }
 
     fn begin(&mut self, now: Instant, key: EventKey, began_at: u64, payload: EventPayload) {
+        // Its clock went back: what ended before says nothing of this one.
+        self.ended.take_if(|ended| ended.is_behind(key));
         let current = Current {
             key,
             event: payload.event,
@@ -139,7 +154,7 @@ impl EventReceiver {
             last_packet: now,
         };
         if payload.end {
-            self.ended = Some(Ended { key, at: now });
+            self.ended = Some(Ended { key, duration: payload.duration, at: now });
             self.tell(current.update(EventPhase::Whole), began_at);
         } else {
             self.tell(current.update(EventPhase::Start), began_at);
@@ -149,7 +164,8 @@ impl EventReceiver {
 
     fn end(&mut self, now: Instant) {
         if let Some(current) = self.current.take() {
-            self.ended = Some(Ended { key: current.key, at: now });
+            let duration = u16::try_from(current.duration).unwrap_or(u16::MAX);
+            self.ended = Some(Ended { key: current.key, duration, at: now });
             self.tell(current.update(EventPhase::End), current.began_at);
         }
     }
@@ -159,6 +175,13 @@ impl EventReceiver {
         if self.heard.len() < HEARD_MAX {
             self.heard.push_back(Heard { update, began_at });
         }
+    }
+}
+
+impl Ended {
+    /// Whether a packet is of this event or of one before it.
+    fn is_behind(&self, key: EventKey) -> bool {
+        self.key.ssrc == key.ssrc && self.key.timestamp.wrapping_sub(key.timestamp) < STRAGGLER_MAX
     }
 }
 
@@ -311,6 +334,29 @@ mod tests {
         ear.packet(3, 1000, 160, false).packet(3, 1160, 320, false).packet(3, 1320, 480, true);
         ear.packet(3, 1320, 480, true);
         assert_eq!(ear.heard(), [(Start, 3, 160), (Update, 3, 320), (End, 3, 480)]);
+    }
+
+    #[test]
+    fn one_recording_of_a_key_played_again_is_another_press() {
+        let mut ear = Ear::new();
+        for _ in 0..2 {
+            ear.packet(1, 1000, 0, false).packet(1, 1000, 320, false);
+            ear.packet(1, 1000, 640, true).packet(1, 1000, 640, true);
+            ear.now += Duration::from_millis(600);
+        }
+        let once = [(Start, 1, 0), (Update, 1, 320), (End, 1, 640)];
+        assert_eq!(ear.heard(), [once, once].concat());
+    }
+
+    #[test]
+    fn a_press_goes_on_after_an_outage_without_becoming_two() {
+        let mut ear = Ear::new();
+        ear.packet(1, 1000, 160, false).packet(1, 1000, 320, false);
+        let due = ear.receiver.poll_timeout().unwrap();
+        ear.receiver.handle_timeout(due);
+        ear.now += Duration::from_millis(900);
+        ear.packet(1, 1000, 8000, false).packet(1, 1000, 8160, true).packet(1, 1000, 8160, true);
+        assert_eq!(ear.heard(), [(Start, 1, 160), (Update, 1, 320), (End, 1, 320)]);
     }
 
     #[test]
