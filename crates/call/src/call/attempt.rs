@@ -259,7 +259,7 @@ impl Call {
             Failure::Resolve(error) => {
                 (true, Reason::default(), format!("the gateway was not found: {error}"))
             }
-            Failure::Cancelled => (true, Reason::default(), "cancelled".to_owned()),
+            Failure::Superseded => (false, Reason::default(), "superseded".to_owned()),
             Failure::PeerMisbehaved(what) => {
                 (false, Reason::default(), format!("the gateway broke the protocol: {what}"))
             }
