@@ -497,10 +497,6 @@ impl Server {
         &self.request
     }
 
-    pub(crate) fn flow(&self) -> Flow {
-        self.flow
-    }
-
     /// Where its responses go.
     pub(crate) fn target(&self) -> Target {
         match &self.machine {
