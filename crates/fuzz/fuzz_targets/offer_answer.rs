@@ -1,4 +1,5 @@
-//! A dialogue with a hostile peer: descriptions divided by NUL, the first byte of each says what it is used as.
+//! A dialogue with a hostile peer: descriptions divided by NUL. A byte before each says what it is used as; one
+//! without is an offer, so that saved descriptions make a corpus.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +12,11 @@ fuzz_target!(|data: &[u8]| {
     let mut session = MediaSession::new(local, 1);
     let mut version = 0;
     for part in data.split(|&byte| byte == 0).take(32) {
-        let Some((&first, text)) = part.split_first() else { continue };
+        let (first, text) = match part {
+            [] => continue,
+            [b'v', b'=', ..] => (0, part),
+            [first, text @ ..] => (*first, text),
+        };
         let wish = Wish {
             direction: Direction::ALL[usize::from(first >> 2) % 4],
             prefer: [None, Some(Codec::Pcmu), Some(Codec::Pcma), None][usize::from(first >> 4) % 4],
