@@ -94,10 +94,12 @@ async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: 
     let handle = signalling::start(parts, ended).context("cannot start signalling")?;
     let journal = tokio::spawn(journal.run());
     let mut ready = ready;
+    let started = Arc::clone(&metrics);
     if let Some((listener, local)) = scrape {
         ready.metrics = Some(local);
         tokio::spawn(metrics::serve(tokio::net::TcpListener::from_std(listener)?, metrics));
     }
+    started.beat(Instant::now());
     ready.announce(ready_json);
 
     signals.govern(path, &config, &handle, &mut has_ended).await;
@@ -272,7 +274,15 @@ async fn reload(path: &Path, started: &Config, task: &Handle) {
     let Loaded { mut config, warnings } = match Config::load(path) {
         Ok(loaded) => loaded,
         Err(error) => {
-            error!(%error, "the configuration was not reloaded; the old one stays in force");
+            match &error {
+                ConfigError::Invalid(invalid) => {
+                    for problem in &invalid.problems {
+                        error!(file = %path.display(), %problem, "the configuration cannot be used");
+                    }
+                }
+                ConfigError::Unreadable { .. } => error!(%error, "the configuration cannot be used"),
+            }
+            error!("the configuration was not reloaded; the old one stays in force");
             return;
         }
     };

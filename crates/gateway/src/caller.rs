@@ -388,7 +388,7 @@ fn failed(failure: &Failure) -> String {
         Failure::Timeout => "no answer to the INVITE".to_owned(),
         Failure::Transport => "the gateway cannot be reached".to_owned(),
         Failure::Resolve(error) => error.to_string(),
-        Failure::Cancelled => "cancelled".to_owned(),
+        Failure::Superseded => "superseded".to_owned(),
         Failure::PeerMisbehaved(how) => format!("the other side broke the protocol: {how}"),
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, error, info, warn};
 use trunkline_call::CallEvent;
-use trunkline_model::{CallRecord, Gateway, TrunkId};
+use trunkline_model::{CallRecord, Gateway};
 use trunkline_storage::{Error as StorageError, Store, calls};
 
 /// Records of one unit of work. Larger ones would make readers of other tables wait.
@@ -148,18 +148,14 @@ impl Journal {
                 self.waiting.push_back(*record);
                 self.metrics.journal_waiting.set(self.waiting.len() as u64);
             }
-            CallEvent::GatewayDown { trunk, gateway, .. } => self.health(&trunk, &gateway, false),
-            CallEvent::GatewayUp { trunk, gateway, .. } => self.health(&trunk, &gateway, true),
-            CallEvent::Attempt { .. }
+            CallEvent::GatewayDown { .. }
+            | CallEvent::GatewayUp { .. }
+            | CallEvent::Attempt { .. }
             | CallEvent::AttemptFailed { .. }
             | CallEvent::Ringing { .. }
             | CallEvent::MediaStarted { .. }
             | CallEvent::DirectionChanged { .. } => {}
         }
-    }
-
-    fn health(&self, trunk: &TrunkId, gateway: &Gateway, up: bool) {
-        self.metrics.gateway_health(trunk, gateway_label(gateway), up);
     }
 
     fn begin_batch(&mut self) {

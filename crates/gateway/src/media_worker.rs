@@ -379,3 +379,6 @@ impl Worker {
         self.unsent.push_back((id, BridgeEvent::Failed));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,13 @@ mod server;
 
 pub use server::serve;
 
+use crate::journal::gateway_label;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use trunkline_call::TrunkLoad;
 use trunkline_model::{CallRecord, TrunkId};
 
 /// Everything that is counted. Shared by the tasks; counting takes no lock except where a label is free text of
@@ -19,6 +21,16 @@ pub struct Metrics {
     pub sip_received: [Counter; MessageKind::ALL.len()],
     /// SIP messages sent, by kind.
     pub sip_sent: [Counter; MessageKind::ALL.len()],
+    /// Messages that were malformed.
+    pub sip_malformed: Counter,
+    /// Messages that belong to nothing here.
+    pub sip_stray: Counter,
+    /// Requests refused because a table was full.
+    pub sip_overloaded: Counter,
+    /// Requests of unknown sources dropped without an answer.
+    pub calls_from_strangers_ignored: Counter,
+    /// Streams that could not be cut into messages.
+    pub stream_framing_errors: Counter,
     /// Datagrams that the system did not take.
     pub sip_send_failures: Counter,
     /// Messages for a connection whose write queue was full.
@@ -54,8 +66,7 @@ pub struct Metrics {
     /// Whether new calls are refused because the process is about to end.
     pub draining: AtomicBool,
     ended: Mutex<BTreeMap<Ended, u64>>,
-    gateways: Mutex<BTreeMap<(TrunkId, String), bool>>,
-    malformed: Mutex<BTreeMap<&'static str, u64>>,
+    trunks: Mutex<Vec<TrunkLoad>>,
     workers: Mutex<Vec<Arc<WorkerMetrics>>>,
     heartbeat: Mutex<Option<Instant>>,
 }
@@ -206,6 +217,11 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Takes over a count that is kept elsewhere.
+    pub fn catch_up(&self, total: u64) {
+        self.0.fetch_max(total, Ordering::Relaxed);
+    }
+
     /// Returns the count.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -263,19 +279,9 @@ impl Metrics {
         *lock(&self.ended).entry(ended).or_default() += 1;
     }
 
-    /// Notes whether a gateway takes calls.
-    pub fn gateway_health(&self, trunk: &TrunkId, gateway: String, up: bool) {
-        lock(&self.gateways).insert((trunk.clone(), gateway), up);
-    }
-
-    /// Forgets gateways of trunks that are no longer configured.
-    pub fn retain_trunks(&self, configured: impl Fn(&TrunkId) -> bool) {
-        lock(&self.gateways).retain(|(trunk, _), _| configured(trunk));
-    }
-
-    /// Counts bytes that were not a SIP message.
-    pub fn malformed(&self, kind: &'static str) {
-        *lock(&self.malformed).entry(kind).or_default() += 1;
+    /// Notes what the trunks are doing.
+    pub fn trunks(&self, load: Vec<TrunkLoad>) {
+        *lock(&self.trunks) = load;
     }
 
     /// Adds a media worker to what is shown.
@@ -322,11 +328,19 @@ impl Metrics {
                 "{name}{{trunk_in=\"{from}\",trunk_out=\"{to}\",outcome=\"{class}\"}} {count}"
             ));
         }
+        let trunks = lock(&self.trunks);
+        let name = "trunkline_trunk_calls";
+        text.head(name, "gauge", "Calls in progress of a trunk, both directions.");
+        for TrunkLoad { trunk, calls, .. } in trunks.iter() {
+            text.line(format_args!("{name}{{trunk=\"{trunk}\"}} {calls}"));
+        }
         let name = "trunkline_gateway_up";
         text.head(name, "gauge", "Whether a gateway of a trunk takes calls.");
-        for ((trunk, gateway), up) in lock(&self.gateways).iter() {
-            let up = u8::from(*up);
-            text.line(format_args!("{name}{{trunk=\"{trunk}\",gateway=\"{gateway}\"}} {up}"));
+        for TrunkLoad { trunk, gateways, .. } in trunks.iter() {
+            for (gateway, up) in gateways {
+                let (gateway, up) = (gateway_label(gateway), u8::from(*up));
+                text.line(format_args!("{name}{{trunk=\"{trunk}\",gateway=\"{gateway}\"}} {up}"));
+            }
         }
         let draining = u8::from(self.draining.load(Ordering::Relaxed));
         text.head(
@@ -348,10 +362,18 @@ impl Metrics {
             }
         }
         let name = "trunkline_sip_malformed_total";
-        text.head(name, "counter", "Messages that could not be read.");
-        for (kind, count) in lock(&self.malformed).iter() {
-            text.line(format_args!("{name}{{kind=\"{kind}\"}} {count}"));
-        }
+        text.head(
+            name,
+            "counter",
+            "What could not be read: single messages, and streams that had to be closed.",
+        );
+        text.line(format_args!("{name}{{kind=\"message\"}} {}", self.sip_malformed.value()));
+        text.line(format_args!("{name}{{kind=\"stream\"}} {}", self.stream_framing_errors.value()));
+        text.counter("trunkline_sip_stray_total", "Messages that belong to nothing here.", &self.sip_stray);
+        let help = "Requests refused because a table was full.";
+        text.counter("trunkline_sip_overloaded_total", help, &self.sip_overloaded);
+        let help = "Requests of unknown sources dropped without an answer.";
+        text.counter("trunkline_sip_ignored_total", help, &self.calls_from_strangers_ignored);
         self.invite_to_trying.write(
             text,
             "trunkline_invite_to_100_seconds",
@@ -470,6 +492,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trunkline_model::{Gateway, Host, Transport};
 
     #[test]
     fn a_histogram_counts_each_duration_in_every_bucket_above_it() {
@@ -496,8 +519,16 @@ mod tests {
     fn every_line_is_a_comment_or_a_sample() {
         let metrics = Metrics::default();
         metrics.worker();
-        metrics.gateway_health(&TrunkId::parse("a").unwrap(), "192.0.2.1:5060/udp".to_owned(), true);
-        metrics.malformed("no_via");
+        let gateway = Gateway {
+            host: Host::Ip("2001:db8::1".parse().unwrap()),
+            port: Some(5060),
+            transport: Transport::Udp,
+            priority: 0,
+            weight: 0,
+        };
+        let trunk = TrunkId::parse("a").unwrap();
+        metrics.trunks(vec![TrunkLoad { trunk, calls: 2, gateways: vec![(gateway, true)] }]);
+        assert!(metrics.render().contains("gateway=\"[2001:db8::1]:5060/udp\"} 1\n"));
         for line in metrics.render().lines() {
             let sample = line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
             assert!(line.starts_with("# ") || sample, "{line}");

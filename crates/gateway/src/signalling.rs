@@ -26,6 +26,9 @@ const TURN_MAX: Duration = Duration::from_secs(1);
 /// How often gauges are brought up to date.
 const GAUGES_EVERY: Duration = Duration::from_millis(200);
 
+/// The same for what there is of each trunk.
+const TRUNKS_EVERY: Duration = Duration::from_secs(1);
+
 /// Reports of media workers that wait. Bridges have a handful of events each, and workers hold back what finds
 /// no room.
 pub(crate) const REPORTS_MAX: usize = 16 * 1024;
@@ -108,6 +111,7 @@ struct Signalling {
     /// When the INVITE being handled was read.
     invite_read: Option<Instant>,
     gauges_due: Instant,
+    trunks_due: Instant,
     panics: Vec<Instant>,
 }
 
@@ -143,12 +147,15 @@ impl Signalling {
             failed: Vec::new(),
             invite_read: None,
             gauges_due: now,
+            trunks_due: now,
             panics: Vec::new(),
         })
     }
 
     async fn run(mut self) -> anyhow::Result<()> {
+        // What the B2BUA wants from the start: probes of the gateways.
         self.act(|_, _| ())?;
+        self.turn()?;
         loop {
             let wake = self.wake_at(Instant::now());
             let mut command = None;
@@ -259,7 +266,6 @@ impl Signalling {
         match command {
             Command::SetRoutes(table) => {
                 info!(trunks = table.trunks().len(), "routes replaced");
-                self.metrics.retain_trunks(|trunk| table.trunks().iter().any(|known| known.id == *trunk));
                 self.act(|b2bua, now| b2bua.set_routes(now, table))?;
             }
             Command::Drain => {
@@ -301,11 +307,20 @@ impl Signalling {
         wake
     }
 
-    fn gauges(&self, now: Instant) {
-        let counts = self.b2bua.counts();
+    fn gauges(&mut self, now: Instant) {
+        let (counts, sip) = (self.b2bua.counts(), self.b2bua.sip_counts());
         self.metrics.beat(now);
         self.metrics.calls_active.set(counts.calls as u64);
         self.metrics.rtp_ports_in_use.set(counts.ports as u64);
+        self.metrics.transactions.set((sip.client_transactions + sip.server_transactions) as u64);
+        self.metrics.sip_malformed.catch_up(sip.malformed);
+        self.metrics.sip_stray.catch_up(sip.stray);
+        self.metrics.sip_overloaded.catch_up(sip.overloaded);
+        self.metrics.calls_from_strangers_ignored.catch_up(self.b2bua.totals().ignored);
         self.metrics.stream_connections.set(self.net.connections() as u64);
+        if now >= self.trunks_due {
+            self.trunks_due = now + TRUNKS_EVERY;
+            self.metrics.trunks(self.b2bua.trunk_load());
+        }
     }
 }

@@ -232,7 +232,7 @@ impl Streams {
         }
         match why {
             Closure::SlowMessage | Closure::SlowReader => self.metrics.stream_refusals.add(1),
-            Closure::Framing(_) => self.metrics.malformed("stream_framing"),
+            Closure::Framing(_) => self.metrics.stream_framing_errors.add(1),
             Closure::ByPeer | Closure::NotOpened | Closure::Idle | Closure::Broken | Closure::Dropped => {}
         }
         tracing::debug!(%remote, connection = connection.0, %why, "connection closed");

@@ -1,0 +1,120 @@
+use super::*;
+use crate::app::free_ports;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use trunkline_call::{Bridge, BridgeConfig, Gate, MediaSocket};
+use trunkline_media::{Direction, Negotiated, Payload, PayloadMap};
+use trunkline_model::Codec;
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Longest wait for what should happen at once; reached only when a test fails.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct World {
+    workers: Workers,
+    reports: async_mpsc::Receiver<Report>,
+    metrics: Metrics,
+    first_port: u16,
+}
+
+impl World {
+    fn new() -> Self {
+        let metrics = Metrics::default();
+        let (sender, reports) = async_mpsc::channel(16);
+        let workers = Workers::start(1, &metrics, &sender).unwrap();
+        let first_port = *free_ports(LOCALHOST, 4).unwrap().start();
+        Self { workers, reports, metrics, first_port }
+    }
+
+    fn open(&self, id: BridgeId) {
+        let socket = |rtp_port| MediaSocket { bind: LOCALHOST, rtp_port };
+        let state = Box::new(Bridge::new(BridgeConfig { seed: 7, ..BridgeConfig::default() }));
+        let (caller, callee) = (socket(self.first_port), socket(self.first_port + 2));
+        assert!(self.workers.open(OpenBridge { bridge: id, caller, callee, state }));
+    }
+
+    fn agree(&self, id: BridgeId, side: Side, phone: &UdpSocket) {
+        let mut formats = PayloadMap::new(20);
+        formats.push(0, Payload::Audio(Codec::Pcmu));
+        let remote = phone.local_addr().unwrap();
+        let negotiated = Negotiated {
+            remote_rtp: remote,
+            remote_rtcp: remote,
+            rtcp_mux: false,
+            send: formats,
+            receive: formats,
+            direction: Direction::SendRecv,
+        };
+        self.workers.update(id, BridgeCommand::Negotiated { side, negotiated });
+    }
+
+    fn report(&mut self) -> Report {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let next = async { tokio::time::timeout(PATIENCE, self.reports.recv()).await };
+        runtime.block_on(next).expect("no report came").expect("the worker has ended")
+    }
+}
+
+fn phone() -> UdpSocket {
+    let socket = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+fn rtp(sequence: u8) -> Vec<u8> {
+    let mut packet = vec![0x80, 0, 0, sequence, 0, 0, 0, sequence.wrapping_mul(160), 1, 2, 3, 4];
+    packet.extend([sequence; 160]);
+    packet
+}
+
+#[test]
+fn what_one_side_sends_the_other_hears_and_the_ports_are_free_afterwards() {
+    let mut world = World::new();
+    let (id, caller, callee) = (BridgeId(3), phone(), phone());
+    world.open(id);
+    world.agree(id, Side::Caller, &caller);
+    world.agree(id, Side::Callee, &callee);
+    world.workers.update(id, BridgeCommand::Gate(Gate::Open));
+
+    // Commands and packets take different ways to the worker: what comes before the gate opens is not relayed.
+    let mut buffer = [0; 2048];
+    callee.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let heard = (1..=250u8).find_map(|sequence| {
+        caller.send_to(&rtp(sequence), (LOCALHOST, world.first_port)).unwrap();
+        callee.recv_from(&mut buffer).ok()
+    });
+    let (length, source) = heard.expect("the callee hears nothing");
+    assert_eq!(source.port(), world.first_port + 2, "from the port that the callee knows");
+    assert_eq!(length, 172);
+    assert_ne!(buffer[12], 0);
+
+    assert_eq!(world.report(), (id, BridgeEvent::FirstRtp(Side::Caller)));
+    world.workers.close(id);
+    let (closed, BridgeEvent::Closed(stats)) = world.report() else { panic!("not closed") };
+    assert_eq!(closed, id);
+    assert!(stats.caller.unwrap().packets_received >= 1);
+    for port in world.first_port..world.first_port + 4 {
+        UdpSocket::bind((LOCALHOST, port)).unwrap();
+    }
+    assert!(world.metrics.render().contains("trunkline_bridges{worker=\"0\"} 0\n"));
+}
+
+#[test]
+fn a_port_that_is_taken_is_reported_and_nothing_is_left_open() {
+    let mut world = World::new();
+    let taken = UdpSocket::bind((LOCALHOST, world.first_port + 3)).unwrap();
+    world.open(BridgeId(1));
+    assert_eq!(world.report(), (BridgeId(1), BridgeEvent::Failed));
+    drop(taken);
+    world.open(BridgeId(2));
+    world.workers.close(BridgeId(2));
+    let (id, BridgeEvent::Closed(_)) = world.report() else { panic!("not closed") };
+    assert_eq!(id, BridgeId(2));
+}
+
+#[test]
+fn a_worker_ends_with_its_owner() {
+    let World { workers, mut reports, .. } = World::new();
+    drop(workers);
+    assert!(reports.blocking_recv().is_none(), "its thread holds no sender any more");
+}
