@@ -1,4 +1,4 @@
-//! baresip, a user agent that is not ours, without a sound card: it plays one file and records into another.
+//! baresip, a user agent that is not ours, without a sound card: what it decodes is what it says.
 
 use super::process::{Process, read};
 use super::stage::Carrier;
@@ -16,24 +16,24 @@ pub struct Baresip {
 }
 
 impl Baresip {
-    /// Starts it at the carrier's address; it answers every call, says `speech` (16-bit mono WAV of 8 kHz) and records
-    /// what it hears.
+    /// Starts it at the carrier's address; it answers every call at once. Its loudspeaker is bridged to its microphone, so
+    /// that it decodes what it hears, encodes that again, and says it.
+    ///
+    /// Its media come from 127.0.0.1, whatever its address is: it binds its RTP sockets to none.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
-    pub fn answers(carrier: &Carrier, speech: &Path, folder: &Path) -> Self {
+    pub fn echoes(carrier: &Carrier, folder: &Path) -> Self {
         let folder = folder.join("baresip");
         std::fs::create_dir(&folder).expect("a folder");
         let address = carrier.address();
         let configuration = format!(
-            "sip_listen {address}\nmodule_path {MODULES}\n\
-            audio_player aufile,{heard}\naudio_source aufile,{speech}\naudio_alert aufile,{alert}\n\
-            module g711.so\nmodule aufile.so\nmodule_app account.so\nmodule_app menu.so\n\
-            audio_buffer 20-160\naudio_srate 8000\naudio_channels 1\nrtp_ports 10000-19998\nnet_interface lo\n",
-            heard = folder.join("heard.wav").display(),
-            speech = speech.display(),
-            alert = folder.join("alert.wav").display(),
+            "sip_listen {address}\nnet_interface {ip}\nmodule_path {MODULES}\n\
+            audio_player aubridge,loop\naudio_source aubridge,loop\naudio_alert aubridge,alert\n\
+            module g711.so\nmodule aubridge.so\nmodule_app account.so\nmodule_app menu.so\n\
+            audio_buffer 20-160\naudio_srate 8000\naudio_channels 1\nrtp_ports 10000-19998\n",
+            ip = address.ip(),
         );
         std::fs::write(folder.join("config"), configuration).expect("its configuration");
         let account =
@@ -48,15 +48,6 @@ impl Baresip {
             process.output().contains("baresip is ready").then_some(())
         });
         Self { process, folder }
-    }
-
-    /// Returns the samples it has recorded so far.
-    #[must_use]
-    pub fn heard(&self) -> Vec<i16> {
-        let bytes = std::fs::read(self.folder.join("heard.wav")).unwrap_or_default();
-        // aufile writes the 44 bytes of a plain header.
-        let samples = bytes.get(44..).unwrap_or_default().chunks_exact(2);
-        samples.map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
     }
 }
 

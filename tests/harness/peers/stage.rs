@@ -99,6 +99,12 @@ impl Stage {
         Caller::new(carrier, file, Some(remote), self.folder()).dials(EAST_NUMBER)
     }
 
+    /// Returns a scenario in which the carrier calls another one with nothing between them.
+    #[must_use]
+    pub fn calls_directly(&self, carrier: &Carrier, file: &'static str, callee: &Carrier) -> Caller {
+        Caller::new(carrier, file, Some(callee.address()), self.folder()).dials(EAST_NUMBER)
+    }
+
     /// Ends Trunkline and returns its call records, the earliest first.
     ///
     /// # Panics
@@ -122,5 +128,32 @@ impl Carrier {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::{Packet, Playing, Speech};
+    use std::time::Duration;
+
+    #[test]
+    fn without_anything_between_them_two_phones_hear_each_other_exactly() {
+        let stage = Stage::new();
+        let (west, east) = (stage.carrier(0, "west"), stage.carrier(1, "east"));
+        let callee = stage.answers(&east, "callee.xml").start();
+        let caller = stage.calls_directly(&west, "caller.xml", &east).pauses(Duration::from_secs(4)).start();
+        assert_eq!(caller.peer_audio(0), east.phone.address());
+        assert_eq!(callee.peer_audio(0), west.phone.address());
+
+        let speech = Speech::CALLER.encoded(Packet::PCMU);
+        let mut playing = Playing::new(1);
+        west.phone.play(&mut playing, caller.peer_audio(0), Packet::PCMU, speech, 160);
+        west.phone.press(&mut playing, caller.peer_audio(0), 101, &[5, 5, 11]);
+        let heard = east.phone.hears(Packet::PCMU, speech.len());
+        heard.assert_audio(Packet::PCMU, speech, 160);
+        heard.assert_one_stream();
+        assert_eq!(heard.digits(101).iter().map(|digit| digit.event).collect::<Vec<_>>(), [5, 5, 11]);
+        let _ = (caller.finish(), callee.finish());
     }
 }

@@ -343,7 +343,6 @@ impl Phone {
             }
             Event::Failed { session, failure } => {
                 let end = match &failure {
-                    Failure::Cancelled => End::ByUs,
                     Failure::Response(response) if response.status() == Some(487) => End::ByUs,
                     other => End::Failed(other.status()),
                 };
