@@ -110,6 +110,14 @@ struct Stated {
     rtcp_mux: bool,
 }
 
+/// What an offer leaves us to do.
+enum Choice {
+    /// Talk on this line.
+    Talk(usize, Remote),
+    /// Leave the audio, which had this line.
+    Removed(usize),
+}
+
 impl MediaSession {
     /// Returns a session without offer or answer. The seed decides the session id of `o=`.
     pub fn new(local: Local, seed: u64) -> Self {
@@ -203,7 +211,10 @@ impl MediaSession {
     /// As [`answer_to`](Self::answer_to).
     pub fn read_offer(&self, offer: &[u8]) -> Result<OfferView, Error> {
         let sdp = Sdp::parse(offer)?;
-        Ok(self.choose(&sdp)?.map_or(OfferView::REMOVED, |(_, remote)| OfferView::of(&remote)))
+        Ok(match self.choose(&sdp)? {
+            Choice::Talk(_, remote) => OfferView::of(&remote),
+            Choice::Removed(_) => OfferView::REMOVED,
+        })
     }
 
     /// Answers an offer, and makes the outcome what stands.
@@ -219,11 +230,11 @@ impl MediaSession {
             return Err(Error::OfferPending);
         }
         let sdp = Sdp::parse(offer)?;
-        let chosen = self.choose(&sdp)?;
-        let lines = answer_lines(&sdp, chosen.as_ref().map(|&(index, _)| index));
-        let stated = match chosen {
-            Some((_, remote)) => self.answer_audio(lines, &remote, wish),
-            None => self.answer_removal(lines),
+        let choice = self.choose(&sdp)?;
+        let lines = answer_lines(&sdp, &choice);
+        let stated = match choice {
+            Choice::Talk(_, remote) => self.answer_audio(lines, &remote, wish),
+            Choice::Removed(_) => self.answer_removal(lines),
         };
         let bytes = stated.bytes.clone();
         self.standing = Some(stated);
@@ -275,27 +286,31 @@ impl MediaSession {
         self.pending = None;
     }
 
-    /// Finds the line of an offer to talk on; none where the peer itself removed the audio of a session that stands.
-    fn choose(&self, sdp: &Sdp<'_>) -> Result<Option<(usize, Remote)>, Error> {
-        let mut first_error = None;
-        let mut removed = false;
+    /// Finds the line of an offer to talk on, or sees that the peer removed the audio of a session that stands.
+    fn choose(&self, sdp: &Sdp<'_>) -> Result<Choice, Error> {
+        let (mut error, mut removed, mut wants_other) = (None, None, false);
         for (index, media) in sdp.media().iter().enumerate() {
             if !media.kind().eq_ignore_ascii_case("audio") {
+                wants_other |= media.port() != 0;
                 continue;
             }
             match Remote::read(sdp, media, self.local.address, &self.local.formats) {
-                Ok(remote) => return Ok(Some((index, remote))),
-                Err(Error::Refused) => removed = true,
-                Err(error) => {
-                    first_error.get_or_insert(error);
+                Ok(remote) => return Ok(Choice::Talk(index, remote)),
+                Err(Error::Refused) => {
+                    removed.get_or_insert(index);
+                }
+                Err(unusable) => {
+                    error.get_or_insert(unusable);
                 }
             }
         }
-        match first_error {
-            Some(error) => Err(error),
-            None if removed && self.negotiated.is_some() => Ok(None),
-            None if removed => Err(Error::Refused),
-            None => Err(Error::NoAudio),
+        match (error, removed) {
+            (Some(error), _) => Err(error),
+            // Fax in place of the audio, say: refused, the peer goes back to the audio.
+            (None, _) if wants_other => Err(Error::NoAudio),
+            (None, Some(first)) if self.negotiated.is_some() => Ok(Choice::Removed(first)),
+            (None, Some(_)) => Err(Error::Refused),
+            (None, None) => Err(Error::NoAudio),
         }
     }
 
@@ -367,20 +382,11 @@ impl MediaSession {
 }
 
 /// Returns the lines of an answer: as many as the offer has, in its order (RFC 3264 §6).
-fn answer_lines(sdp: &Sdp<'_>, chosen: Option<usize>) -> Vec<Line> {
-    // Where the peer removed the audio, its first audio line is the one that can come back.
-    let removed = match chosen {
-        Some(_) => None,
-        None => sdp.media().iter().position(|media| media.kind().eq_ignore_ascii_case("audio")),
-    };
-    let line = |(index, media): (usize, &Media<'_>)| {
-        if Some(index) == chosen {
-            Line::Audio
-        } else if Some(index) == removed {
-            Line::Removed
-        } else {
-            Line::refused(media)
-        }
+fn answer_lines(sdp: &Sdp<'_>, choice: &Choice) -> Vec<Line> {
+    let line = |(index, media): (usize, &Media<'_>)| match *choice {
+        Choice::Talk(chosen, _) if chosen == index => Line::Audio,
+        Choice::Removed(removed) if removed == index => Line::Removed,
+        Choice::Talk(..) | Choice::Removed(_) => Line::refused(media),
     };
     sdp.media().iter().enumerate().map(line).collect()
 }
