@@ -71,6 +71,8 @@ async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: 
     let mut signals = Signals::watch()?;
     let metrics = Arc::new(Metrics::default());
     let (bound, ports) = bind(&config)?;
+    // RTCP takes every other one.
+    metrics.rtp_ports.set(ports.len() as u64 / 2);
     let ready = Ready::new(&config, &bound, ports.clone());
     let (store, spill) = open_store(&config).await?;
     let scrape = match config.metrics {

@@ -30,6 +30,9 @@ const TAIL: Duration = Duration::from_secs(1);
 /// How long to talk when there is nothing to say.
 const LISTEN: Duration = Duration::from_secs(10);
 
+/// How long the answer to our BYE is waited for.
+const GOODBYE_MAX: Duration = Duration::from_secs(4);
+
 /// RFC 3261 §8.1.1.6.
 const MAX_FORWARDS: u8 = 70;
 
@@ -83,14 +86,26 @@ pub(crate) struct Caller {
     ending: String,
     talked: Duration,
     answered: bool,
+    /// Whether the other side did not answer our BYE, and is left alone.
+    forgotten: bool,
     outputs: VecDeque<Output>,
 }
 
 enum Stage {
-    Calling { until: Instant },
-    Talking { since: Instant, player: Player, digits_due: bool, quiet_since: Option<Instant> },
+    Calling {
+        until: Instant,
+    },
+    Talking {
+        since: Instant,
+        player: Player,
+        digits_due: bool,
+        quiet_since: Option<Instant>,
+    },
     HangingUp,
-    Over,
+    /// The call is over for us; the other side may not know yet.
+    Over {
+        since: Instant,
+    },
 }
 
 impl Caller {
@@ -134,6 +149,7 @@ impl Caller {
             ending: "not answered".to_owned(),
             talked: Duration::ZERO,
             answered: false,
+            forgotten: false,
             outputs,
         };
         caller.drain(now);
@@ -262,7 +278,7 @@ impl Caller {
         self.leg.close(now);
         self.drain_media(now);
         self.outputs.push_back(Output::CloseMedia { rtp_port: self.script.rtp_port });
-        self.stage = Stage::Over;
+        self.stage = Stage::Over { since: now };
     }
 
     fn note_talk(&mut self, now: Instant) {
@@ -281,7 +297,7 @@ impl Caller {
                     self.over(now, String::new());
                 }
             }
-            None => self.stage = Stage::Over,
+            None => self.stage = Stage::Over { since: now },
         }
     }
 
@@ -352,7 +368,8 @@ impl Endpoint for Caller {
         match self.stage {
             Stage::Calling { until } if until <= now => self.hang_up(now, "not answered in time"),
             Stage::Talking { .. } => self.talk(now),
-            Stage::Calling { .. } | Stage::HangingUp | Stage::Over => {}
+            Stage::Over { since } if since + GOODBYE_MAX <= now => self.forgotten = true,
+            Stage::Calling { .. } | Stage::HangingUp | Stage::Over { .. } => {}
         }
         self.drain(now);
     }
@@ -365,7 +382,8 @@ impl Endpoint for Caller {
         let own = match &self.stage {
             Stage::Calling { until } => Some(*until),
             Stage::Talking { player, .. } => Some(player.poll_timeout()),
-            Stage::HangingUp | Stage::Over => None,
+            Stage::HangingUp => None,
+            Stage::Over { since } => Some(*since + GOODBYE_MAX),
         };
         let sip = self.user_agent.poll_timeout().map(|(due, _)| due);
         let media = self.leg.poll_timeout().map(|(due, _)| due);
@@ -373,7 +391,8 @@ impl Endpoint for Caller {
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over)
+        let told = || self.user_agent.counts().sessions == 0;
+        matches!(self.stage, Stage::Over { .. }) && (self.forgotten || told())
     }
 }
 

@@ -81,7 +81,7 @@ const TURN_MAX: Duration = Duration::from_secs(1);
 const PACKET_BYTES_MAX: usize = 2048;
 
 /// How long an end that was asked to stop may take.
-const STOP_MAX: Duration = Duration::from_secs(3);
+const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// TCP limits of an end: it serves a few peers.
 const STREAMS: StreamLimits = StreamLimits {

@@ -51,8 +51,8 @@ pub struct Metrics {
     pub transactions: Gauge,
     /// RTP ports in use.
     pub rtp_ports_in_use: Gauge,
-    /// RTP ports that are free.
-    pub rtp_ports_free: Gauge,
+    /// RTP ports that there are.
+    pub rtp_ports: Gauge,
     /// Call records that wait for storage.
     pub journal_waiting: Gauge,
     /// Call records stored.
@@ -391,7 +391,7 @@ impl Metrics {
 
     fn render_media(&self, text: &mut Text) {
         text.gauge("trunkline_rtp_ports_in_use", "RTP ports in use.", &self.rtp_ports_in_use);
-        text.gauge("trunkline_rtp_ports_free", "RTP ports that are free.", &self.rtp_ports_free);
+        text.gauge("trunkline_rtp_ports", "RTP ports that there are.", &self.rtp_ports);
         let workers = lock(&self.workers);
         type Read = fn(&WorkerMetrics) -> u64;
         let families: [(&str, &str, &str, Read); 9] = [
