@@ -305,7 +305,7 @@ pub async fn discard(db: &mut Connection, id: i64) -> Result<bool, Error> {
     Ok(db.execute(DISCARD, values![id]).await? == 1)
 }
 
-/// Counts the jobs of a queue.
+/// Counts the jobs of a queue, one by one: for a person's question, not for every tick.
 ///
 /// # Errors
 /// Those of a statement.

@@ -3,6 +3,7 @@
 use crate::db::{Connection, Row, Value, statements, values};
 use crate::error::Error;
 use crate::numbers::{self, Act, Assignment, Number, Place, Terms, Wanted, catalogue, ownership};
+use crate::resources;
 use trunkline_model::{E164, NumberState};
 use uuid::Uuid;
 
@@ -105,7 +106,7 @@ pub enum Purchase {
     Expired,
     /// It was given up, or holds no numbers.
     Empty,
-    /// The resource has no such reservation.
+    /// There is no such resource, or it has no such reservation.
     Unknown,
 }
 
@@ -243,7 +244,7 @@ pub async fn cancel(db: &mut Connection, resource: Uuid, id: Uuid, act: Act<'_>)
 /// Buys what a reservation holds: ownership, charge and audit log in one transaction, or nothing.
 ///
 /// `renews_unix_ms` is when the next month is charged. Eligibility is for the caller to check in the same
-/// unit (PROV-20).
+/// unit, on the record that [`resources::by_id_steady`] returns (PROV-20).
 ///
 /// # Errors
 /// [`Error::Contended`] when a number changed at the same moment.
@@ -254,6 +255,10 @@ pub async fn purchase(
     renews_unix_ms: i64,
     act: Act<'_>,
 ) -> Result<Purchase, Error> {
+    // Nothing is sold to a resource that is being deleted at the same moment.
+    if resources::by_id_steady(db, resource).await?.is_none() {
+        return Ok(Purchase::Unknown);
+    }
     let Some(reservation) = to_change(db, resource, id, act.now_unix_ms).await? else {
         return Ok(Purchase::Unknown);
     };

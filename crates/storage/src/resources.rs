@@ -19,6 +19,11 @@ statements! {
     DELETE_HOSTS = "DELETE FROM resource_hosts WHERE resource = $1";
     HOSTS = "SELECT host FROM resource_hosts WHERE resource = $1 ORDER BY host";
     BY_ID = "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL";
+    // Shared by those who act on the record, against those who change or delete it.
+    BY_ID_STEADY = sqlite "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL"
+        postgres "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL FOR SHARE";
+    BY_ID_TO_DELETE = sqlite "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL"
+        postgres "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL FOR UPDATE";
     BY_NAME = "SELECT * FROM resources WHERE name = $1 AND deleted_ms IS NULL";
     // An exact host sorts before the one that claims every other.
     BY_HOST = "SELECT r.* FROM resource_hosts h JOIN resources r ON r.id = h.resource \
@@ -162,6 +167,15 @@ pub async fn by_id(db: &mut Connection, id: Uuid) -> Result<Option<Resource>, Er
     db.fetch_optional(BY_ID, values![id]).await?.as_ref().map(read).transpose()
 }
 
+/// Returns a resource for a unit that acts on what its record says, such as a purchase on the billing country
+/// (PROV-20): the record does not change before the unit ends.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn by_id_steady(db: &mut Connection, id: Uuid) -> Result<Option<Resource>, Error> {
+    db.fetch_optional(BY_ID_STEADY, values![id]).await?.as_ref().map(read).transpose()
+}
+
 /// Returns the resource with a name.
 ///
 /// # Errors
@@ -230,14 +244,17 @@ pub async fn set_suspended(db: &mut Connection, id: Uuid, since_unix_ms: Option<
 /// # Errors
 /// Those of a statement.
 pub async fn delete(db: &mut Connection, id: Uuid, now_unix_ms: i64) -> Result<Deleted, Error> {
+    if db.fetch_optional(BY_ID_TO_DELETE, values![id]).await?.is_none() {
+        return Ok(Deleted::Unknown);
+    }
     if db.fetch_optional(OWNS_NUMBERS, values![id]).await?.is_some() {
         return Ok(Deleted::OwnsNumbers);
     }
     db.execute(DELETE_HOSTS, values![id]).await?;
     let forgotten: &[u8] = &[];
-    let deleted = db.execute(DELETE, values![id, now_unix_ms, forgotten]).await? == 1;
+    db.execute(DELETE, values![id, now_unix_ms, forgotten]).await?;
     db.notify(Topic::Resources);
-    Ok(if deleted { Deleted::Done } else { Deleted::Unknown })
+    Ok(Deleted::Done)
 }
 
 fn read(row: &Row) -> Result<Resource, Error> {

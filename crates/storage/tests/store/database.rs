@@ -1,5 +1,6 @@
 //! A database of its own for each case: a file, or a PostgreSQL server in a temporary directory.
 
+use sqlx::Connection as _;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use trunkline_storage::Store;
 pub(crate) struct Database {
     url: String,
     // Ended before its directory is removed.
-    _server: Option<Server>,
+    server: Option<Server>,
     _directory: TempDir,
 }
 
@@ -20,7 +21,7 @@ impl Database {
     pub(crate) fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("store.db").display());
-        Self { url, _server: None, _directory: directory }
+        Self { url, server: None, _directory: directory }
     }
 
     /// Starts a PostgreSQL server. It listens on a socket file only, so no port is taken.
@@ -32,11 +33,23 @@ impl Database {
         fs::create_dir(&data).unwrap();
         let server = Server::start(&data);
         let url = format!("postgres:///postgres?host={}&user=postgres", data.display());
-        Self { url, _server: Some(server), _directory: directory }
+        Self { url, server: Some(server), _directory: directory }
     }
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Waits until the database has noticed that a client was killed: PostgreSQL may still be finishing its commit.
+    pub(crate) async fn settle(&self) {
+        if self.server.is_none() {
+            return;
+        }
+        let mut connection = sqlx::PgConnection::connect(&self.url).await.unwrap();
+        let others = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'trunkline'";
+        while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut connection).await.unwrap() > 0 {
+            tokio::time::sleep(READY_CHECK_INTERVAL).await;
+        }
     }
 
     pub(crate) async fn open(&self) -> Store {
@@ -54,15 +67,19 @@ impl Server {
             chown(data, Some(user.uid), Some(user.gid)).unwrap();
         }
         fs::set_permissions(data, fs::Permissions::from_mode(0o700)).unwrap();
-        let mut initdb = User::command(user.as_ref(), &binaries.join("initdb"));
-        initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]);
-        let output = initdb.arg("-D").arg(data).output().unwrap();
-        assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+        let copied = User::command(user.as_ref(), Path::new("/bin/cp"))
+            .arg("-rT")
+            .arg(template(&binaries, user.as_ref()))
+            .arg(data)
+            .status()
+            .unwrap();
+        assert!(copied.success());
 
         let mut postgres = User::command(user.as_ref(), &binaries.join("postgres"));
         postgres.arg("-D").arg(data).arg("-k").arg(data);
-        // The cases kill programs, never the machine: syncs would only wear the disk.
-        postgres.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100"]);
+        for setting in SETTINGS {
+            postgres.arg("-c").arg(setting);
+        }
         let server = Self(postgres.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         server.wait_until_ready(&binaries, data);
         server
@@ -78,6 +95,36 @@ impl Server {
         }
         panic!("PostgreSQL did not become ready");
     }
+}
+
+/// The cases kill programs, never the machine: syncs would only wear the disk.
+const SETTINGS: &[&str] =
+    &["listen_addresses=", "fsync=off", "max_connections=100", "autovacuum=off", "shared_buffers=32MB"];
+
+/// Returns a directory with a fresh database cluster to copy, made by whichever case comes first: `initdb` takes
+/// longer than most cases.
+fn template(binaries: &Path, user: Option<&User>) -> PathBuf {
+    let version = binaries.parent().and_then(Path::file_name).unwrap().to_string_lossy().into_owned();
+    let name = format!("trunkline-test-postgres-{version}-{}", user.map_or(0, |user| user.uid));
+    let template = std::env::temp_dir().join(name);
+    if template.exists() {
+        return template;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let fresh = directory.path().join("data");
+    fs::create_dir(&fresh).unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    if let Some(user) = user {
+        chown(&fresh, Some(user.uid), Some(user.gid)).unwrap();
+    }
+    let mut initdb = User::command(user, &binaries.join("initdb"));
+    initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]);
+    let output = initdb.args(["--wal-segsize=1", "-D"]).arg(&fresh).output().unwrap();
+    assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+    // Whoever comes second finds the name taken, by a cluster that is as good.
+    let _ = fs::rename(&fresh, &template);
+    assert!(template.exists());
+    template
 }
 
 /// A loaded machine may take seconds to start the server; a minute means it never will.

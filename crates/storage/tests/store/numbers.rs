@@ -30,6 +30,7 @@ crate::on_both_engines! {
     a_month_is_charged_once,
     the_operator_withdraws_numbers_but_takes_none_from_an_owner,
     a_resource_with_numbers_cannot_be_deleted,
+    a_resource_that_is_deleted_while_it_buys_ends_without_numbers_or_with_all_of_it,
     an_import_repeats_without_harm,
 }
 
@@ -397,6 +398,27 @@ async fn a_resource_with_numbers_cannot_be_deleted(database: Database) {
     assert_eq!(delete().await, Deleted::Done);
     assert_eq!(delete().await, Deleted::Unknown);
     assert_eq!(statement(&store, buyer).await.len(), 2);
+}
+
+async fn a_resource_that_is_deleted_while_it_buys_ends_without_numbers_or_with_all_of_it(database: Database) {
+    let store = database.open().await;
+    stock(&store, 40, "seller").await;
+    let mut buyers = Vec::new();
+    for index in 0..20 {
+        let buyer = stock(&store, 0, &format!("buyer-{index}")).await;
+        let reservation = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
+        let deleting = tokio::spawn({
+            let store = store.clone();
+            async move { write!(store, |db| resources::delete(db, buyer, NOW).await) }
+        });
+        let bought = purchase(&store, buyer, reservation, NOW).await.unwrap();
+        match (deleting.await.unwrap(), bought) {
+            (Deleted::Done, Purchase::Unknown) | (Deleted::OwnsNumbers, Purchase::Done(_)) => {}
+            other => panic!("{other:?}"),
+        }
+        buyers.push(buyer);
+    }
+    check_invariants(&store, &buyers).await;
 }
 
 async fn an_import_repeats_without_harm(database: Database) {
