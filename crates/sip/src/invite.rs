@@ -308,6 +308,7 @@ impl Session {
                 Timer::ReliableUnacknowledged => self.handle_reliable_unacknowledged(cx, now),
                 Timer::GlareRetry => self.start_change(cx, now),
                 Timer::Refresh => self.refresh(cx, now),
+                Timer::OwnerAnswer => self.handle_unanswered(cx, now),
                 Timer::SessionExpiry => {
                     self.end(cx, now, EndReason::SessionExpired, "SIP;cause=408;text=\"Session expired\"");
                 }
@@ -323,8 +324,7 @@ impl Session {
                 | Timer::K
                 | Timer::L
                 | Timer::M
-                | Timer::Resolve
-                | Timer::OwnerAnswer => {}
+                | Timer::Resolve => {}
             }
         }
     }

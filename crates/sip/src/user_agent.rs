@@ -86,6 +86,7 @@ pub(crate) enum Purpose {
 
 /// What came of a request.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "it is handed down by value and kept nowhere")]
 pub(crate) enum Outcome {
     Response(Message, Flow),
     Timeout,

@@ -128,8 +128,10 @@ impl SessionTimer {
     /// Takes what the 2xx to our INVITE or UPDATE says (RFC 4028 §7.2).
     pub(crate) fn agree(&mut self, response: &Message) {
         let Some(said) = session_expires(response).filter(|_| self.is_on()) else {
-            // The peer does not want one any more, or never did.
-            self.agreed = None;
+            // A peer that does not know timers never says one, and is refreshed by us alone; one that does has
+            // turned it off (RFC 4028 §7.2).
+            let peer_can = response.lists(Name::Supported, "timer");
+            self.agreed = self.agreed.filter(|agreed| agreed.we_refresh && !peer_can);
             return;
         };
         let we_refresh = said.refresher != Some(Refresher::Server);

@@ -30,10 +30,17 @@ pub(crate) struct UnacknowledgedOk {
     offered: bool,
 }
 
+/// How long the owner may leave an INVITE without a final response.
+///
+/// Callers and the proxies between give up after three minutes (RFC 3261 §16.6 timer C); one that is still here
+/// after ten has vanished without CANCEL.
+const RING_MAX: Duration = Duration::from_secs(600);
+
 impl Session {
     /// Takes a new INVITE. There is none if it can make no dialog.
     pub(crate) fn be_called(
         cx: &mut Core,
+        now: Instant,
         id: Id,
         local_tag: u64,
         server: Id,
@@ -51,6 +58,7 @@ impl Session {
         session.usages.push(usage);
         session.remote_sdp = offer;
         session.server = Some(server);
+        session.timers.set(Timer::OwnerAnswer, now + RING_MAX);
         Some(session)
     }
 
@@ -254,6 +262,7 @@ impl Session {
             self.local_sdp = sdp;
         }
         self.phase = Phase::Established;
+        self.timers.stop(Timer::OwnerAnswer);
         self.stop_reliable();
         self.server = None;
         self.deliver_ok(cx, now, server, &request, &response, negotiation.pending == Pending::Ours);
@@ -317,10 +326,13 @@ impl Session {
     }
 
     /// The ACK of a 2xx came.
-    pub(crate) fn handle_ack(&mut self, cx: &mut Core, now: Instant, request: &Message) {
+    pub(crate) fn handle_ack(&mut self, cx: &mut Core, now: Instant, request: &Message, flow: Flow) {
         let number = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let Some(ok) = self.ok.take_if(|ok| ok.number == number) else { return };
         self.stop_ok();
+        if let Some(usage) = self.usages.first_mut() {
+            usage.dialog.note_flow(flow);
+        }
         if self.phase == Phase::Parting {
             let farewell = std::mem::take(&mut self.farewell);
             self.send_bye(cx, now, &farewell);
@@ -386,6 +398,14 @@ impl Session {
             cx.respond(now, server, &response);
         }
         self.phase = Phase::Over;
+    }
+
+    /// Nobody answered the INVITE.
+    pub(super) fn handle_unanswered(&mut self, cx: &mut Core, now: Instant) {
+        if matches!(self.phase, Phase::Offered | Phase::Accepting) {
+            self.tell_ended(cx, EndReason::Rejected(480));
+            self.refuse_invite(cx, now, 480, &Headers::new());
+        }
     }
 
     /// CANCEL came for the INVITE or re-INVITE in that transaction, and was answered (RFC 3261 §9.2).

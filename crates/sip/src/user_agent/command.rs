@@ -64,6 +64,7 @@ pub struct RequestParams {
 
 /// Where a request that is not INVITE belongs.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "it lives as long as one call of `request`")]
 pub enum Scope {
     /// In the dialog of a session.
     Session(SessionId),

@@ -124,7 +124,7 @@ impl UserAgent {
             core.transactions.handle_request(now, &values, &mut core.deadlines, &mut core.outputs, &request);
         match arrival {
             Arrival::Absorbed => {}
-            Arrival::OkAck => self.receive_ok_ack(now, &request),
+            Arrival::OkAck => self.receive_ok_ack(now, flow, &request),
             Arrival::Merged | Arrival::New if self.is_overloaded(&request) => {
                 self.refuse_stateless(flow, &request);
             }
@@ -136,10 +136,10 @@ impl UserAgent {
         }
     }
 
-    fn receive_ok_ack(&mut self, now: Instant, request: &Message) {
+    fn receive_ok_ack(&mut self, now: Instant, flow: Flow, request: &Message) {
         match self.session_of(request) {
             Some(session) => {
-                self.with_session(session, |session, core| session.handle_ack(core, now, request));
+                self.with_session(session, |session, core| session.handle_ack(core, now, request, flow));
             }
             None => self.core.counts.stray += 1,
         }
@@ -295,7 +295,7 @@ impl UserAgent {
     fn receive_invite(&mut self, now: Instant, server: Id, flow: Flow, request: Message) {
         let id = self.sessions.next_id();
         let tag = self.new_tag();
-        let Some(session) = Session::be_called(&mut self.core, id, tag, server, &request, flow) else {
+        let Some(session) = Session::be_called(&mut self.core, now, id, tag, server, &request, flow) else {
             // RFC 3261 §8.1.1.8: an INVITE without a usable Contact makes no dialog.
             let tag = hex(self.core.random());
             return self.core.answer_saying(now, server, (400, "Missing or malformed Contact"), &tag, &[]);
