@@ -135,7 +135,7 @@ impl Name {
         loop {
             let entry = *SLOT_TABLE.get(slot)?;
             let (name, value) = NAMES.get(usize::from(entry.checked_sub(1)?))?;
-            if name.as_bytes() == text || name.as_bytes().eq_ignore_ascii_case(text) {
+            if name.as_bytes().eq_ignore_ascii_case(text) {
                 return Some(*value);
             }
             slot = (slot + 1) % SLOTS;

@@ -235,20 +235,16 @@ impl<'a> Host<'a> {
             let (address, rest) = split_once(rest, b']')?;
             return Some((Self::Ip(IpAddr::V6(parse_v6(address)?)), rest));
         }
-        if text.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
-            let numeric = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-            let end = text.bytes().position(|byte| !numeric(byte)).unwrap_or(text.len());
-            let (address, rest) = text.split_at_checked(end)?;
-            // A name whose last label is of digits can only be an address (RFC 3261 §25.1 toplabel).
-            if !rest.bytes().next().is_some_and(is_name_byte) {
-                return Some((Self::Ip(IpAddr::V4(parse_v4(address)?)), rest));
-            }
+        if let Some((address, rest)) = parse_v4_prefix(text) {
+            return Some((Self::Ip(IpAddr::V4(address)), rest));
         }
         let end = text.bytes().position(|byte| !is_name_byte(byte)).unwrap_or(text.len());
         let (name, rest) = text.split_at_checked(end)?;
         let labels_are_whole = !name.as_bytes().windows(2).any(|pair| pair == b"..");
-        (labels_are_whole && !name.is_empty() && !name.starts_with(['.', '-']))
-            .then_some((Self::Name(name), rest))
+        // A name whose last label is of digits can only be an address (RFC 3261 §25.1 toplabel): a broken one.
+        let is_numeric = name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let is_name = labels_are_whole && !is_numeric && !name.starts_with(['.', '-']);
+        is_name.then_some((Self::Name(name), rest))
     }
 }
 
@@ -257,25 +253,32 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
-/// Reads an IPv4 address of four decimal numbers.
-fn parse_v4(text: &str) -> Option<Ipv4Addr> {
+/// Reads an IPv4 address of four decimal numbers, and returns what follows it.
+fn parse_v4_prefix(text: &str) -> Option<(Ipv4Addr, &str)> {
     let (mut address, mut octet, mut digits, mut dots) = (0_u32, 0_u32, 0_u32, 0_u32);
-    for byte in text.bytes() {
-        if byte == b'.' {
-            if digits == 0 {
-                return None;
+    let mut end = text.len();
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                octet = octet * 10 + u32::from(byte - b'0');
+                digits += 1;
             }
-            address = address << 8 | octet;
-            (octet, digits, dots) = (0, 0, dots + 1);
-        } else {
-            octet = octet * 10 + u32::from(byte.wrapping_sub(b'0'));
-            digits += 1;
+            b'.' if digits > 0 => {
+                address = address << 8 | octet;
+                (octet, digits, dots) = (0, 0, dots + 1);
+            }
+            _ if is_name_byte(byte) => return None,
+            _ => {
+                end = at;
+                break;
+            }
         }
         if octet > 255 || digits > 3 || dots > 3 {
             return None;
         }
     }
-    (digits > 0 && dots == 3).then_some(Ipv4Addr::from_bits(address << 8 | octet))
+    let is_whole = digits > 0 && dots == 3;
+    is_whole.then_some((Ipv4Addr::from_bits(address << 8 | octet), text.get(end..)?))
 }
 
 /// Reads an IPv6 address.

@@ -13,7 +13,7 @@ use trunkline_sip::fuzzing;
 const SEED: u64 = 0x5349_5032;
 
 /// Inputs in an ordinary run: some seconds without optimisation.
-const MUTATIONS_DEFAULT: usize = 100_000;
+const MUTATIONS_DEFAULT: usize = 50_000;
 
 /// No input may make us allocate more than this at once.
 const ALLOCATED_MAX: u64 = 4 * 1024 * 1024;
