@@ -9,6 +9,7 @@ statements! {
     INSERT = "INSERT INTO audit \
         (at_ms, actor, action, e164, resource, from_state, to_state, version, detail) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    LIST = "SELECT * FROM audit WHERE id > $1 ORDER BY id LIMIT $2";
     BY_NUMBER = "SELECT * FROM audit WHERE e164 = $1 AND id > $2 ORDER BY id LIMIT $3";
     BY_RESOURCE = "SELECT * FROM audit WHERE resource = $1 AND id > $2 ORDER BY id LIMIT $3";
 }
@@ -78,6 +79,14 @@ pub async fn append(db: &mut Connection, entry: &Entry<'_>) -> Result<(), Error>
         Value::json(entry.detail.as_ref()),
     ];
     db.execute(INSERT, values).await.map(drop)
+}
+
+/// Returns up to `limit` entries behind the entry `after`, oldest first.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn list(db: &mut Connection, after: i64, limit: u16) -> Result<Vec<Kept>, Error> {
+    db.fetch_all(LIST, values![after, i64::from(limit)]).await?.iter().map(read).collect()
 }
 
 /// Returns up to `limit` entries about a number behind the entry `after`, oldest first.

@@ -2,6 +2,7 @@
 
 use sqlx::Connection as _;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -32,7 +33,7 @@ impl Database {
         let data = directory.path().join("data");
         fs::create_dir(&data).unwrap();
         let server = Server::start(&data);
-        let url = format!("postgres:///postgres?host={}&user=postgres", data.display());
+        let url = format!("postgres:///template1?host={}&user=postgres", data.display());
         Self { url, server: Some(server), _directory: directory }
     }
 
@@ -105,7 +106,7 @@ const SETTINGS: &[&str] =
 /// longer than most cases.
 fn template(binaries: &Path, user: Option<&User>) -> PathBuf {
     let version = binaries.parent().and_then(Path::file_name).unwrap().to_string_lossy().into_owned();
-    let name = format!("trunkline-test-postgres-{version}-{}", user.map_or(0, |user| user.uid));
+    let name = format!("trunkline-test-postgres-{version}-template1-{}", user.map_or(0, |user| user.uid));
     let template = std::env::temp_dir().join(name);
     if template.exists() {
         return template;
@@ -121,11 +122,28 @@ fn template(binaries: &Path, user: Option<&User>) -> PathBuf {
     initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]);
     let output = initdb.args(["--wal-segsize=1", "-D"]).arg(&fresh).output().unwrap();
     assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
+    drop_databases(&binaries.join("postgres"), user, &fresh);
     // Whoever comes second finds the name taken, by a cluster that is as good.
     let _ = fs::rename(&fresh, &template);
     assert!(template.exists());
     template
 }
+
+/// Leaves `template1` as the only database, which makes the copy a third as large.
+fn drop_databases(postgres: &Path, user: Option<&User>, data: &Path) {
+    let mut single = User::command(user, postgres);
+    single.arg("--single").arg("-D").arg(data).arg("template1");
+    let mut single =
+        single.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    single.stdin.take().unwrap().write_all(DROPS).unwrap();
+    assert!(single.wait().unwrap().success());
+}
+
+/// A line each, as the single-user mode reads them.
+const DROPS: &[u8] = b"DROP DATABASE postgres;
+UPDATE pg_database SET datistemplate = false WHERE datname = 'template0';
+DROP DATABASE template0;
+";
 
 /// A loaded machine may take seconds to start the server; a minute means it never will.
 const READY_CHECKS_MAX: u32 = 1200;
