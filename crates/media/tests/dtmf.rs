@@ -196,12 +196,16 @@ proptest! {
 /// From the first packet of an event to its first end there is no audio, and audio time only moves on.
 fn assert_no_audio_during_events(got: &[Got], number: u8) {
     let mut sounding = false;
+    let (mut event, mut over) = (None, None);
     for packet in got {
         if packet.payload_type == number {
             let payload = EventPayload::parse(&packet.payload).unwrap();
             sounding = !payload.end;
+            event = Some(packet.timestamp);
+            assert_ne!(event, over, "the last ends go out before the audio that follows");
         } else {
             assert!(!sounding, "audio during an event");
+            over = event;
         }
     }
     let audio: Vec<&Got> = got.iter().filter(|packet| packet.payload_type != number).collect();
@@ -298,6 +302,39 @@ fn a_recording_of_each_key_played_in_any_order_is_heard() {
     assert_eq!(heard.iter().map(|press| press.event).collect::<Vec<_>>(), pressed);
     assert!(heard.iter().all(|press| (press.duration, press.ends, press.markers) == (2240, 3, 1)));
     assert_eq!(world.left.stats().lost, 0);
+}
+
+#[test]
+fn events_that_claim_more_time_than_passed_stay_apart() {
+    let mut world = World::plain();
+    let mut peer = Peer::new(LEFT);
+    peer.talks(&mut world, 100);
+    for event in 0..6 {
+        let payload = EventPayload { event: Event(event), end: true, volume: 10, duration: 2240 };
+        let datagram = peer.packet(101, true, peer.timestamp, &payload.to_bytes());
+        world.arrives(peer.from, &datagram);
+        peer.talks(&mut world, 60);
+    }
+    let heard = presses(&world.got_of(101));
+    assert_eq!(heard.iter().map(|press| press.event).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    for pair in heard.windows(2) {
+        let after = pair[1].timestamp.wrapping_sub(pair[0].timestamp.wrapping_add(pair[0].duration));
+        assert!(after.cast_signed() > 0, "{pair:?} overlap");
+    }
+}
+
+#[test]
+fn a_key_whose_only_packet_is_late_is_heard() {
+    let mut world = World::plain();
+    let mut peer = Peer::new(LEFT);
+    peer.talks(&mut world, 100);
+    let payload = EventPayload { event: Event(4), end: true, volume: 10, duration: 800 };
+    let late = peer.packet(101, false, peer.timestamp, &payload.to_bytes());
+    peer.timestamp = peer.timestamp.wrapping_add(800);
+    peer.talks(&mut world, 100);
+    world.arrives(peer.from, &late);
+    peer.talks(&mut world, 100);
+    assert_eq!(presses(&world.got_of(101)).iter().map(|press| press.event).collect::<Vec<_>>(), [4]);
 }
 
 #[test]

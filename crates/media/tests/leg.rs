@@ -101,6 +101,39 @@ fn another_source_at_the_same_address_goes_on_where_the_first_stopped() {
 }
 
 #[test]
+fn another_source_in_the_same_instant_does_not_overlap_the_first() {
+    let mut world = World::plain();
+    let first = Peer::new(LEFT).audio(0, &[1; 160]);
+    world.arrives(address(LEFT), &first);
+    let second = Peer { ssrc: 2, ..Peer::new(LEFT) }.audio(0, &[2; 160]);
+    world.arrives(address(LEFT), &second);
+    assert_eq!(world.got[1].timestamp.wrapping_sub(world.got[0].timestamp), 160);
+}
+
+#[test]
+fn after_a_long_hold_the_first_packet_is_heard() {
+    let mut world = World::plain();
+    let mut peer = Peer::new(LEFT);
+    let open = negotiated(LEFT, Codec::Pcmu, 20, None);
+    peer.talks(&mut world, 100);
+    world.left.update(world.now, trunkline_media::Negotiated { direction: Direction::SendOnly, ..open });
+    peer.talks(&mut world, 100_000);
+    world.left.update(world.now, open);
+    peer.talks(&mut world, 20);
+    assert_eq!(world.got.len(), 6);
+}
+
+#[test]
+fn a_report_on_somebody_else_is_not_about_us() {
+    let mut world = World::plain();
+    let mut report = vec![0x81, 201, 0, 7, 0, 0, 0, 9, 0, 0, 0, 1];
+    report.extend([0xff; 20]);
+    world.left.handle_rtcp(world.now, address("192.0.2.1:10001"), &report);
+    let stats = world.left.stats();
+    assert_eq!((stats.malformed, stats.remote_fraction_lost, stats.round_trip), (0, None, None));
+}
+
+#[test]
 fn a_clock_that_jumps_within_one_source_is_straightened() {
     let mut world = World::plain();
     let mut peer = Peer::new(LEFT);
