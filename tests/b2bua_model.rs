@@ -36,9 +36,9 @@ fn live(seed: u64, weather: Weather) {
         crashed |= matches!(step, Step::Crash(_));
         step.take(&mut world);
     }
-    // Timer B is the longest that anything may hang on an answer that does not come.
+    // Longer than a callee may ring, and than timer B.
     world.net.weather = Weather::FAIR;
-    world.run_for(Duration::from_secs(120));
+    world.run_for(Duration::from_secs(160));
     if !crashed {
         let up =
             |phone: usize| world.phones[phone].calls.values().filter(|call| call.state == State::Up).count();

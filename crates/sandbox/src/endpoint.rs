@@ -302,7 +302,7 @@ impl Endpoint {
                     user_agent::Failure::Timeout => "no answer from the network".to_owned(),
                     user_agent::Failure::Transport => "the network cannot be reached".to_owned(),
                     user_agent::Failure::Resolve(error) => error.to_string(),
-                    user_agent::Failure::Cancelled => "cancelled".to_owned(),
+                    user_agent::Failure::Superseded => "overtaken by a change of the peer".to_owned(),
                     user_agent::Failure::PeerMisbehaved(what) => {
                         format!("the peer broke the protocol: {what}")
                     }

@@ -296,7 +296,8 @@ impl Phone {
         let calls = self.live.iter().filter_map(|session| {
             let call = &self.calls[session];
             let leg = call.leg.as_ref().and_then(RtpLeg::poll_timeout).map(|(at, _)| at);
-            let player = call.player.as_ref().filter(|_| self.speaks).map(Player::poll_timeout);
+            let speaks = self.speaks && call.leg.is_some();
+            let player = call.player.as_ref().filter(|_| speaks).map(Player::poll_timeout);
             [leg, player, call.answer_at].into_iter().flatten().min()
         });
         calls.chain(self.agent.poll_timeout().map(|(at, _)| at)).min()
