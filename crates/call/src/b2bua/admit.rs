@@ -108,13 +108,11 @@ impl B2bua {
         if self.calls.len() >= core.config.limits.calls_max {
             return Err(Refusal::NodeFull);
         }
-        // RFC 3261 §16.3 item 3; a chain of B2BUAs that each start anew shows in its Vias.
+        // The user agent has looked at Max-Forwards and at its own Vias; proxies that give every round a new
+        // Max-Forwards leave a long path.
         let hops = request.vias().take(core.config.limits.hops_max + 1).count();
-        if request.max_forwards() == Some(0) || hops > core.config.limits.hops_max {
+        if hops > core.config.limits.hops_max {
             return Err(Refusal::TooManyHops);
-        }
-        if request.uri().is_err() {
-            return Err(Refusal::BadRequest("Request-URI"));
         }
         let who = Caller::of(request, trunk).map_err(|error| match error {
             InvalidCaller::From => Refusal::BadRequest("From"),

@@ -64,14 +64,56 @@ impl Call {
         if self.stage != Stage::Answered {
             return self.change_early(core, now, side, session, offer);
         }
-        if self.pending.is_some() {
-            // RFC 3261 §14.2: the other side's change, or ours, is under way.
-            let _ = core.ua.reject_change(now, session, Reply::new(491));
-            return;
+        match (&self.pending, &offer) {
+            (None, _) => {}
+            // What we offered this side met an offer of its own and waits for its turn (RFC 3261 §14.1).
+            (Some(Pending::Asked { by, .. }), Some(offer)) if *by == side.other() => {
+                let offer = offer.clone();
+                return self.settle_glare(core, now, side, session, &offer);
+            }
+            (Some(Pending::CatchUp(told)), _) if *told == side => self.withdraw(side),
+            (Some(Pending::Asked { .. } | Pending::CatchUp(_)), _) => {
+                // RFC 3261 §14.2: the other side's change is under way.
+                let _ = core.ua.reject_change(now, session, Reply::new(491));
+                return;
+            }
         }
         match offer {
             Some(offer) => self.change_by_offer(core, now, side, session, offer),
             None => self.make_offer(core, now, side, session),
+        }
+    }
+
+    /// Both sides want a change at once: the answer to this one's offer tells it what the other wants, so that both
+    /// are done.
+    fn settle_glare(&mut self, core: &mut Core, now: Instant, side: Side, session: SessionId, offer: &[u8]) {
+        let Some(leg) = self.leg_mut(side) else { return };
+        let view = match leg.media.read_offer(offer) {
+            Ok(view) => view,
+            Err(error) => {
+                let _ = core.ua.reject_change(now, session, Reply::new(error.status()));
+                return;
+            }
+        };
+        if leg.wish != view.direction {
+            leg.wish = view.direction;
+            core.event(CallEvent::DirectionChanged { call: self.id, side, direction: view.direction });
+        }
+        leg.media.rollback();
+        let asked = self.pending.take();
+        self.answer_change(core, now, side, offer);
+        match asked {
+            Some(Pending::Asked { by, offer, .. }) => self.answer_change(core, now, by, &offer),
+            Some(Pending::CatchUp(_)) | None => {}
+        }
+        self.catch_up(core, now);
+    }
+
+    /// Takes back what this side was offered and has not answered.
+    fn withdraw(&mut self, side: Side) {
+        self.pending = None;
+        if let Some(leg) = self.leg_mut(side) {
+            leg.media.rollback();
         }
     }
 

@@ -14,11 +14,14 @@ fn reinvite(world: &mut World, end: usize, session: SessionId, sdp: Option<Bytes
 
 /// Answers the change that an end has been asked for, and returns what was asked.
 fn agree(world: &mut World, end: usize, session: SessionId, port: u16, direction: &str) -> String {
-    let (asked, version) = match world.next(end) {
-        Event::Change { offer: Some(offer), .. } => (String::from_utf8(offer.to_vec()).unwrap(), 2),
-        other => panic!("{other:?}"),
+    let asked = loop {
+        match world.next(end) {
+            Event::Change { offer: Some(offer), .. } => break String::from_utf8(offer.to_vec()).unwrap(),
+            Event::Acked { .. } => {}
+            other => panic!("{other:?}"),
+        }
     };
-    let answer = sdp_at(world.ends[end].at.ip(), port, "0", direction, version);
+    let answer = sdp_at(world.ends[end].at.ip(), port, "0", direction, 2);
     world.with(end, |ua, now| ua.accept_change(now, session, Headers::new(), Some(answer))).unwrap();
     world.run_ms(50);
     asked

@@ -33,6 +33,7 @@ fn ports_that_can_t_be_bound_end_the_call_with_503() {
     assert_eq!(world.requests(CALLEE, Method::Cancel).len(), 1);
     world.ports_are_taken = false;
     world.settle();
+    world.ends[CALLEE].events.clear();
     world.talk();
 }
 

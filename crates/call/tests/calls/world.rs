@@ -54,6 +54,8 @@ pub struct World {
     pub ports_are_taken: bool,
     /// How many datagrams of media went out to each address.
     pub media: HashMap<SocketAddr, Vec<Vec<u8>>>,
+    /// How many RTP packets each port of an end has sent.
+    spoken: HashMap<(usize, u16), u16>,
     wires: VecDeque<(Instant, Datagram)>,
     bridges: HashMap<BridgeId, Opened>,
 }
@@ -174,6 +176,7 @@ impl World {
             worker_is_stuck: false,
             ports_are_taken: false,
             media: HashMap::new(),
+            spoken: HashMap::new(),
             wires: VecDeque::new(),
             bridges: HashMap::new(),
         }
@@ -280,12 +283,15 @@ impl World {
     pub fn talk_for(&mut self, packets: u16, streams: &[(usize, u16, SocketAddr, u8)]) {
         for n in 0..packets {
             for (end, port, to, payload_type) in streams {
+                let spoken = self.spoken.entry((*end, *port)).or_default();
+                let sequence = *spoken;
+                *spoken += 1;
                 let packet = rtp::Packet {
                     payload_type: *payload_type,
                     marker: n == 0,
-                    sequence: n,
-                    timestamp: u32::from(n) * 160,
-                    ssrc: *end as u32 + 1,
+                    sequence,
+                    timestamp: u32::from(sequence) * 160,
+                    ssrc: u32::from(*port),
                     payload: &[n as u8; 160],
                 };
                 self.send_rtp(*end, *port, *to, &packet);
