@@ -95,11 +95,12 @@ impl Call {
                 return;
             }
         };
-        if leg.wish != view.direction {
-            leg.wish = view.direction;
+        let changed = leg.wish != view.direction;
+        leg.wish = view.direction;
+        leg.media.rollback();
+        if changed {
             core.event(CallEvent::DirectionChanged { call: self.id, side, direction: view.direction });
         }
-        leg.media.rollback();
         let asked = self.pending.take();
         self.answer_change(core, now, side, offer);
         match asked {
