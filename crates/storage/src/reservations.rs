@@ -3,7 +3,6 @@
 use crate::db::{Connection, Row, Value, statements, values};
 use crate::error::Error;
 use crate::numbers::{self, Act, Assignment, Number, Place, Terms, Wanted, catalogue, ownership};
-use crate::resources;
 use trunkline_model::{E164, NumberState};
 use uuid::Uuid;
 
@@ -14,6 +13,14 @@ statements! {
     // Two purchases of one reservation take turns.
     BY_ID_TO_CHANGE = sqlite "SELECT * FROM reservations WHERE resource = $1 AND id = $2"
         postgres "SELECT * FROM reservations WHERE resource = $1 AND id = $2 FOR UPDATE";
+    // Nothing is sold to a resource that is deleted at the same moment.
+    BY_ID_TO_BUY = sqlite "SELECT v.* FROM reservations v JOIN resources r ON r.id = v.resource \
+        WHERE v.resource = $1 AND v.id = $2 AND r.deleted_ms IS NULL"
+        postgres "SELECT v.* FROM reservations v JOIN resources r ON r.id = v.resource \
+        WHERE v.resource = $1 AND v.id = $2 AND r.deleted_ms IS NULL FOR UPDATE OF v FOR SHARE OF r";
+    HELD = "SELECT n.* FROM reservation_numbers h JOIN numbers n ON n.e164 = h.e164 \
+        WHERE h.reservation = $1 AND n.state = 'reserved' AND n.reservation = $1 AND n.free_from_ms > $2 \
+        ORDER BY h.e164";
     LIST = "SELECT * FROM reservations WHERE resource = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4";
     SET_STATE = "UPDATE reservations SET state = $2 WHERE id = $1";
     SET_EXPIRY = "UPDATE reservations SET expires_ms = $2 WHERE id = $1";
@@ -244,7 +251,7 @@ pub async fn cancel(db: &mut Connection, resource: Uuid, id: Uuid, act: Act<'_>)
 /// Buys what a reservation holds: ownership, charge and audit log in one transaction, or nothing.
 ///
 /// `renews_unix_ms` is when the next month is charged. Eligibility is for the caller to check in the same
-/// unit, on the record that [`resources::by_id_steady`] returns (PROV-20).
+/// unit, on the record that [`by_id_steady`](crate::resources::by_id_steady) returns (PROV-20).
 ///
 /// # Errors
 /// [`Error::Contended`] when a number changed at the same moment.
@@ -255,11 +262,8 @@ pub async fn purchase(
     renews_unix_ms: i64,
     act: Act<'_>,
 ) -> Result<Purchase, Error> {
-    // Nothing is sold to a resource that is being deleted at the same moment.
-    if resources::by_id_steady(db, resource).await?.is_none() {
-        return Ok(Purchase::Unknown);
-    }
-    let Some(reservation) = to_change(db, resource, id, act.now_unix_ms).await? else {
+    let row = db.fetch_optional(BY_ID_TO_BUY, values![resource, id]).await?;
+    let Some(reservation) = with_numbers(db, row, act.now_unix_ms).await? else {
         return Ok(Purchase::Unknown);
     };
     match reservation.state {
@@ -270,20 +274,18 @@ pub async fn purchase(
         State::Expired => return Ok(Purchase::Expired),
         State::Cancelled => return Ok(Purchase::Empty),
     }
-    let mut to_buy = Vec::with_capacity(reservation.numbers.len());
-    for (number, terms) in &reservation.numbers {
-        let held = held(db, id, *number).await?;
-        // The hold is the number's own: it may have ended although the reservation has not.
-        let live = held.filter(|held| held.free_from_unix_ms.is_some_and(|ends| ends > act.now_unix_ms));
-        let Some(live) = live else { return Ok(Purchase::Expired) };
-        to_buy.push((live, terms.clone()));
+    // The hold is the number's own: it may have ended although the reservation has not.
+    let held = db.fetch_all(HELD, values![id, act.now_unix_ms]).await?;
+    if held.len() < reservation.numbers.len() {
+        return Ok(Purchase::Expired);
     }
-    if to_buy.is_empty() {
+    if held.is_empty() {
         return Ok(Purchase::Empty);
     }
     let ordering = Place { free_from: None, ..held_place(&reservation) };
-    let mut bought = Vec::with_capacity(to_buy.len());
-    for (number, terms) in to_buy {
+    let mut bought = Vec::with_capacity(held.len());
+    for (number, (_, terms)) in held.iter().zip(reservation.numbers) {
+        let number = numbers::read(number)?;
         let ordered =
             numbers::transition(db, &number, NumberState::Purchasing, ordering, "order", act).await?;
         bought.push(ownership::assign(db, &ordered, resource, terms, renews_unix_ms, act).await?);

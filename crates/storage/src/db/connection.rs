@@ -103,11 +103,11 @@ impl Connection {
         row.ok_or_else(|| Error::Statement { statement: sql.name, source: "no row came back".into() })
     }
 
-    /// Runs a transaction command: `BEGIN`, `SAVEPOINT`, `COMMIT`.
+    /// Runs commands of the transaction: `BEGIN`, `SAVEPOINT`, `COMMIT`.
     pub(super) async fn command(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
         let result = match &mut self.engine {
-            Engine::Sqlite(connection) => sqlx::query(text).execute(&mut **connection).await.map(drop),
-            Engine::Postgres(connection) => sqlx::query(text).execute(&mut **connection).await.map(drop),
+            Engine::Sqlite(connection) => sqlx::raw_sql(text).execute(&mut **connection).await.map(drop),
+            Engine::Postgres(connection) => sqlx::raw_sql(text).execute(&mut **connection).await.map(drop),
         };
         result.inspect_err(|error| self.fault = Fault::of(error).or(self.fault))
     }

@@ -44,7 +44,7 @@ impl Store {
     /// Runs a unit of work in one transaction and returns its result when that is on disk.
     ///
     /// An error of the unit undoes what it did. Once called it runs to its end, even if the caller
-    /// stops waiting.
+    /// stops waiting. It must wait for nothing but its own statements: with SQLite everyone waits for it.
     ///
     /// # Errors
     /// The unit's own; [`Error::Contended`] when trying again may help, [`Error::DiskFull`],

@@ -61,7 +61,7 @@ impl Writer {
                 first.reject(Error::Stopped);
                 continue;
             }
-            match self.connection.command("BEGIN IMMEDIATE").await {
+            match self.connection.command("BEGIN IMMEDIATE; SAVEPOINT unit").await {
                 Ok(()) => self.serve_group(first).await,
                 // Another process has held the database for longer than the busy timeout.
                 Err(_) => self.refused(first),
@@ -69,27 +69,41 @@ impl Writer {
         }
     }
 
+    /// Runs units, each in a savepoint so that its failure undoes only itself, and commits them together.
+    ///
+    /// SQLite ends the transaction by itself when the disk is full or fails; then the savepoint is gone too,
+    /// and the next command about it says so.
     async fn serve_group(&mut self, first: Box<dyn Unit>) {
         let began = Instant::now();
         let mut group = Vec::new();
         let mut next = Some(first);
         while let Some(unit) = next {
-            let (done, ended) = self.run_in_savepoint(unit).await;
-            group.extend(done);
-            if let Err(error) = ended {
-                return self.abandon(group, error).await;
-            }
+            let done = unit.run(&mut self.connection).await;
+            let keep = done.keep;
+            group.push(done);
             let full = group.len() >= GROUP_UNITS_MAX || began.elapsed() >= GROUP_GATHERING_MAX;
             next = if full { None } else { self.queued() };
-        }
-        match self.connection.command("COMMIT").await {
-            Ok(()) => {
-                let topics = self.connection.take_topics();
-                self.shared.committed(group.len(), topics);
-                group.into_iter().for_each(|done| done.acknowledge(Ok(())));
+            // One trip to SQLite's thread between two units, and one behind the last.
+            let ended = match (keep, next.is_some()) {
+                (true, true) => self.connection.command("RELEASE unit; SAVEPOINT unit").await,
+                (true, false) => self.connection.command("RELEASE unit; COMMIT").await,
+                // The savepoint outlives its own undoing.
+                (false, true) => self.connection.command("ROLLBACK TO unit").await,
+                (false, false) => self.connection.command("ROLLBACK TO unit; COMMIT").await,
+            };
+            if let Err(error) = ended {
+                if let Some(unit) = next {
+                    unit.reject(Error::Contended { statement: "SAVEPOINT" });
+                }
+                return self.abandon(group, error).await;
             }
-            Err(error) => self.abandon(group, error).await,
         }
+        // A statement met a broken disk and its unit alone was undone: what is written here is good, but
+        // nothing more is.
+        self.stopped |= self.connection.take_fault() == Some(Fault::DiskFailed);
+        let topics = self.connection.take_topics();
+        self.shared.committed(group.len(), topics);
+        group.into_iter().for_each(|done| done.acknowledge(Ok(())));
     }
 
     fn queued(&mut self) -> Option<Box<dyn Unit>> {
@@ -102,32 +116,13 @@ impl Writer {
         }
     }
 
-    /// Runs a unit so that its failure undoes only itself.
-    ///
-    /// An error is the transaction's: SQLite ends it by itself when the disk is full or fails, which
-    /// shows here because the savepoint is gone too.
-    async fn run_in_savepoint(&mut self, unit: Box<dyn Unit>) -> (Option<Done>, Result<(), sqlx::Error>) {
-        if let Err(error) = self.connection.command("SAVEPOINT unit").await {
-            unit.reject(Error::Contended { statement: "SAVEPOINT" });
-            return (None, Err(error));
-        }
-        let done = unit.run(&mut self.connection).await;
-        if !done.keep
-            && let Err(error) = self.connection.command("ROLLBACK TO unit").await
-        {
-            return (Some(done), Err(error));
-        }
-        let released = self.connection.command("RELEASE unit").await;
-        (Some(done), released)
-    }
-
     /// Undoes the whole group and tells every caller why.
     async fn abandon(&mut self, group: Vec<Done>, error: sqlx::Error) {
         // Fails when SQLite has rolled back already, which is as good.
         let _ = self.connection.command("ROLLBACK").await;
         let fault = self.connection.take_fault();
-        if fault == Some(Fault::DiskFailed) {
-            self.stopped = true;
+        self.stopped |= fault == Some(Fault::DiskFailed);
+        if self.stopped {
             tracing::error!(error = %error, "writing has stopped after a disk failure");
         }
         for done in group {
