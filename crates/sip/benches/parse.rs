@@ -11,8 +11,6 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rsip::prelude::{HeadersExt as _, ToTypedHeader as _};
-use rsipstack::sip::prelude::{HeadersExt as _, ToTypedHeader as _};
 use trunkline_sip::message::Message;
 
 /// A carrier's INVITE with SDP: 24 header fields, 1,654 bytes.
@@ -70,7 +68,7 @@ const METRICS: [Metric; 3] = [
 
 /// Ours gets a copy of the received bytes, as the shell hands them over, and pays for it here.
 mod ours {
-    use super::*;
+    use super::{Bytes, Message, black_box};
 
     pub(super) fn parse(bytes: &[u8]) -> Message {
         Message::parse(Bytes::copy_from_slice(bytes)).unwrap()
@@ -86,7 +84,8 @@ mod ours {
 }
 
 mod of_rsip {
-    use super::*;
+    use super::black_box;
+    use rsip::prelude::{HeadersExt as _, ToTypedHeader as _};
 
     pub(super) fn parse(bytes: &[u8]) -> rsip::SipMessage {
         rsip::SipMessage::try_from(bytes).unwrap()
@@ -102,7 +101,8 @@ mod of_rsip {
 }
 
 mod of_rsipstack {
-    use super::*;
+    use super::black_box;
+    use rsipstack::sip::prelude::{HeadersExt as _, ToTypedHeader as _};
 
     pub(super) fn parse(bytes: &[u8]) -> rsipstack::sip::SipMessage {
         rsipstack::sip::SipMessage::try_from(bytes).unwrap()

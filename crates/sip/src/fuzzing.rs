@@ -31,10 +31,10 @@ pub fn message(bytes: &[u8]) -> bool {
     if let Ok(rewritten) = rewrite(&message).finish() {
         assert_reads_the_same(&rewritten, Message::parse(rewritten.bytes().clone()).ok());
     }
-    if message.is_request() {
-        if let Ok(received) = message.received_from(source) {
-            assert_reads_the_same(&received, Message::parse(received.bytes().clone()).ok());
-        }
+    if message.is_request()
+        && let Ok(received) = message.received_from(source)
+    {
+        assert_reads_the_same(&received, Message::parse(received.bytes().clone()).ok());
     }
     true
 }

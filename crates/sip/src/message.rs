@@ -290,7 +290,7 @@ impl Names {
     }
 
     const fn bit(name: Name) -> u128 {
-        assert!(Name::COUNT <= 128);
+        const { assert!(Name::COUNT <= 128) };
         1 << (name as u8)
     }
 }

@@ -255,30 +255,35 @@ fn is_name_byte(byte: u8) -> bool {
 
 /// Reads an IPv4 address of four decimal numbers, and returns what follows it.
 fn parse_v4_prefix(text: &str) -> Option<(Ipv4Addr, &str)> {
-    let (mut address, mut octet, mut digits, mut dots) = (0_u32, 0_u32, 0_u32, 0_u32);
-    let mut end = text.len();
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                octet = octet * 10 + u32::from(byte - b'0');
-                digits += 1;
+    let mut rest = text.as_bytes();
+    let mut address = 0_u32;
+    for dots_left in (0..4).rev() {
+        let (octet, after) = match rest {
+            [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', after @ ..] => {
+                (digit(*a) * 100 + digit(*b) * 10 + digit(*c), after)
             }
-            b'.' if digits > 0 => {
-                address = address << 8 | octet;
-                (octet, digits, dots) = (0, 0, dots + 1);
-            }
-            _ if is_name_byte(byte) => return None,
-            _ => {
-                end = at;
-                break;
-            }
-        }
-        if octet > 255 || digits > 3 || dots > 3 {
+            [a @ b'0'..=b'9', b @ b'0'..=b'9', after @ ..] => (digit(*a) * 10 + digit(*b), after),
+            [a @ b'0'..=b'9', after @ ..] => (digit(*a), after),
+            _ => return None,
+        };
+        if octet > 255 {
             return None;
         }
+        address = address << 8 | octet;
+        rest = match after {
+            [b'.', after @ ..] if dots_left > 0 => after,
+            _ if dots_left > 0 => return None,
+            after => after,
+        };
     }
-    let is_whole = digits > 0 && dots == 3;
-    is_whole.then_some((Ipv4Addr::from_bits(address << 8 | octet), text.get(end..)?))
+    if rest.first().is_some_and(|byte| is_name_byte(*byte)) {
+        return None;
+    }
+    Some((Ipv4Addr::from_bits(address), text.get(text.len() - rest.len()..)?))
+}
+
+fn digit(byte: u8) -> u32 {
+    u32::from(byte - b'0')
 }
 
 /// Reads an IPv6 address.

@@ -129,7 +129,7 @@ impl<'a> NameAddr<'a> {
 /// Finds the `<` that starts the URI, past a quoted display name.
 fn find_angle(value: &[u8]) -> Result<Option<usize>, InvalidNameAddr> {
     if !value.starts_with(b"\"") {
-        return Ok(memchr::memchr(b'<', value));
+        return Ok(value.iter().position(|&byte| byte == b'<'));
     }
     let mut escaped = false;
     for (at, &byte) in value.iter().enumerate().skip(1) {
@@ -138,7 +138,7 @@ fn find_angle(value: &[u8]) -> Result<Option<usize>, InvalidNameAddr> {
             b'\\' => escaped = true,
             b'"' => {
                 let rest = value.get(at + 1..).unwrap_or_default();
-                return match memchr::memchr(b'<', rest) {
+                return match rest.iter().position(|&byte| byte == b'<') {
                     Some(angle) => Ok(Some(at + 1 + angle)),
                     None => Err(InvalidNameAddr::NoUri),
                 };

