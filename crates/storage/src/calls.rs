@@ -1,17 +1,30 @@
 //! Call records (CDRs): written once, behind the call.
 
-use crate::db::{Connection, Row, Value, statements, values};
+use crate::db::{Connection, Row, statements, values};
 use crate::error::Error;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::time::Duration;
 use trunkline_model::{CallId, CallRecord, Cause, LegQuality, Party, Q850, Stage};
 
 statements! {
-    INSERT = "INSERT INTO calls (id, started_ms, from_user, to_user, trunk_in, trunk_out, attempts, \
-        rang_ms, answered_ms, ended_ms, sip, q850, ended_by, stage, ended_trunk, detail, \
-        caller_media, callee_media) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) \
-        ON CONFLICT (id) DO NOTHING";
+    // One trip for a whole batch: an array of records, each an array in the order of the columns.
+    INSERT = sqlite "INSERT INTO calls (id, started_ms, from_user, to_user, trunk_in, trunk_out, attempts, rang_ms, \
+        answered_ms, ended_ms, sip, q850, ended_by, stage, ended_trunk, detail, caller_media, \
+        callee_media) \
+        SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
+        value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, \
+        value->>15, value->>16, value->>17 \
+        FROM json_each($1) WHERE TRUE ON CONFLICT (id) DO NOTHING"
+        postgres "INSERT INTO calls (id, started_ms, from_user, to_user, trunk_in, trunk_out, attempts, rang_ms, \
+        answered_ms, ended_ms, sip, q850, ended_by, stage, ended_trunk, detail, caller_media, \
+        callee_media) \
+        SELECT value->>0, CAST(value->>1 AS BIGINT), value->>2, value->>3, value->>4, value->>5, \
+        CAST(value->>6 AS BIGINT), CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
+        CAST(value->>9 AS BIGINT), CAST(value->>10 AS BIGINT), CAST(value->>11 AS BIGINT), \
+        value->>12, value->>13, value->>14, value->>15, NULLIF(value->16, 'null'), \
+        NULLIF(value->17, 'null') \
+        FROM jsonb_array_elements($1) AS record (value) ON CONFLICT (id) DO NOTHING";
     BY_ID = "SELECT * FROM calls WHERE id = $1";
     LIST = "SELECT * FROM calls \
         WHERE started_ms >= $1 AND started_ms < $2 AND (started_ms, id) < ($3, $4) \
@@ -47,31 +60,8 @@ pub struct Position {
 /// # Errors
 /// Those of a statement.
 pub async fn insert(db: &mut Connection, records: &[CallRecord]) -> Result<(), Error> {
-    for record in records {
-        let cause = &record.cause;
-        let values: &[Value<'_>] = values![
-            record.call.to_string(),
-            record.started_unix_ms,
-            record.from.as_str(),
-            record.to.as_str(),
-            record.trunk_in.as_ref().map(|trunk| trunk.as_str()),
-            record.trunk_out.as_ref().map(|trunk| trunk.as_str()),
-            i64::from(record.attempts),
-            record.rang_after.map(whole_ms),
-            record.answered_after.map(whole_ms),
-            whole_ms(record.ended_after),
-            i64::from(cause.sip),
-            i64::from(cause.q850.0),
-            cause.ended_by.as_str(),
-            cause.stage.as_str(),
-            cause.trunk.as_ref().map(|trunk| trunk.as_str()),
-            cause.detail.as_str(),
-            Value::json(record.caller_media.as_ref().map(Media::from).as_ref()),
-            Value::json(record.callee_media.as_ref().map(Media::from).as_ref()),
-        ];
-        db.execute(INSERT, values).await?;
-    }
-    Ok(())
+    let batch: serde_json::Value = records.iter().map(columns).collect();
+    db.execute(INSERT, values![batch]).await.map(drop)
 }
 
 /// Returns the record of a call.
@@ -110,6 +100,31 @@ pub async fn list(
     let last = records.last().filter(|_| records.len() == usize::from(limit));
     let next = last.map(|last| Position { started_unix_ms: last.started_unix_ms, call: last.call });
     Ok((records, next))
+}
+
+/// Returns a record as an array in the order of the columns of [`INSERT`].
+fn columns(record: &CallRecord) -> serde_json::Value {
+    let cause = &record.cause;
+    json!([
+        record.call.to_string(),
+        record.started_unix_ms,
+        record.from,
+        record.to,
+        record.trunk_in,
+        record.trunk_out,
+        record.attempts,
+        record.rang_after.map(whole_ms),
+        record.answered_after.map(whole_ms),
+        whole_ms(record.ended_after),
+        cause.sip,
+        cause.q850,
+        cause.ended_by,
+        cause.stage,
+        cause.trunk,
+        cause.detail,
+        record.caller_media.as_ref().map(Media::from),
+        record.callee_media.as_ref().map(Media::from),
+    ])
 }
 
 fn read(row: &Row) -> Result<CallRecord, Error> {
