@@ -298,7 +298,7 @@ fn overlap(a: &[TrunkId], b: &[TrunkId]) -> bool {
 fn check_dial(text: &str, problems: &mut Vec<RouteProblem>) {
     // The unreserved and user-unreserved characters of RFC 3261 §25.1 that need no escape in a user part.
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-_.!~*'()&=$,;?/".contains(&b);
-    if !text.bytes().all(|b| plain(b)) || text.len() > TEXT_MAX {
+    if !text.bytes().all(plain) || text.len() > TEXT_MAX {
         problems.push(RouteProblem::BadDial(text.to_owned()));
     }
 }

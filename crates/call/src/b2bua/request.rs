@@ -25,10 +25,7 @@ impl B2bua {
     ) {
         let reply = match message.method() {
             Some(Method::Options) => Some(self.options(flow, session)),
-            Some(Method::Info) => match self.relay_info(now, request, message, session) {
-                Ok(()) => None,
-                Err(reply) => Some(reply),
-            },
+            Some(Method::Info) => self.relay_info(now, request, message, session).err(),
             Some(_) | None => Some(Reply::new(405)),
         };
         if let Some(reply) = reply {

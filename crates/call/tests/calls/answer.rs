@@ -77,9 +77,11 @@ fn a_caller_who_gives_up_is_the_end_of_the_callee_s_ringing() {
     let callee = world.incoming(CALLEE);
     world.ring(CALLEE, callee, 180);
     world.run_ms(1000);
-    world.hang_up(CALLER, caller);
+    let reason = Headers::new().with(Name::Reason, "SIP;cause=200;text=\"Call completed elsewhere\"");
+    world.with(CALLER, |ua, now| ua.hangup(now, caller, reason)).unwrap();
     world.run_ms(200);
-    assert_eq!(world.requests(CALLEE, Method::Cancel).len(), 1);
+    let cancel = &world.requests(CALLEE, Method::Cancel)[0];
+    assert_eq!(header(cancel, Name::Reason), "SIP;cause=200, Q.850;cause=16");
     assert_eq!(world.statuses(CALLER), [180, 487]);
     let cause = world.record().cause;
     assert_eq!((cause.sip, cause.ended_by, cause.stage), (487, Party::Caller, Stage::Ringing));

@@ -194,3 +194,107 @@ fn media_that_can_t_be_used_is_still_ringing() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn of_forks_the_newest_early_media_is_heard_and_then_the_one_that_answers() {
+    let mut world = World::new();
+    world.dial(CALLER);
+    world.run_ms(50);
+    let invite = world.requests(CALLEE, Method::Invite)[0].clone();
+    let at = |world: &World, port: u16, formats: &str| world.sdp(CALLEE, port, formats, "sendrecv");
+    let (first, second) = (at(&world, 6000, "0"), at(&world, 6100, "8"));
+    world.inject_response(CALLEE, &invite, 183, "one", &first);
+    world.run_ms(50);
+    let (to_caller, to_callee) = (world.relay(CALLER), world.relay(CALLEE));
+    world.talk_for(5, &[(CALLEE, 6000, to_callee, 0)]);
+    assert_eq!(world.heard(CALLER, 4000).len(), 5);
+
+    world.inject_response(CALLEE, &invite, 183, "two", &second);
+    world.run_ms(50);
+    world.talk_for(5, &[(CALLEE, 6000, to_callee, 0), (CALLEE, 6100, to_callee, 8)]);
+    assert_eq!(world.heard(CALLER, 4000).len(), 10, "only the newer one");
+    assert_eq!(world.statuses(CALLER), [183, 183]);
+
+    // A source that was left is not followed again within half a second, for its stragglers look the same.
+    world.run_ms(500);
+    // The first one answers after all, without a second description (RFC 6337 §3.1.1 lets it).
+    world.inject_response(CALLEE, &invite, 200, "one", &first);
+    world.run_ms(50);
+    assert_eq!(world.statuses(CALLER), [183, 183, 200]);
+    world.talk_for(
+        5,
+        &[(CALLER, 4000, to_caller, 0), (CALLEE, 6000, to_callee, 0), (CALLEE, 6100, to_callee, 8)],
+    );
+    assert_eq!(world.heard(CALLER, 4000).len(), 15, "only the one that answered");
+    assert_eq!(world.heard(CALLEE, 6000).len(), 5);
+    assert_eq!(world.heard(CALLEE, 6100).len(), 0);
+}
+
+#[test]
+fn a_second_answer_of_a_fork_is_hung_up_and_the_call_goes_on() {
+    let mut world = World::new();
+    world.dial(CALLER);
+    world.run_ms(50);
+    let invite = world.requests(CALLEE, Method::Invite)[0].clone();
+    let sdp = world.sdp(CALLEE, 6000, "0", "sendrecv");
+    world.inject_response(CALLEE, &invite, 200, "one", &sdp);
+    world.inject_response(CALLEE, &invite, 200, "two", &sdp);
+    world.run_ms(100);
+    let byes = world.requests(CALLEE, Method::Bye);
+    assert!(byes.iter().all(|bye| bye.to().unwrap().tag() == Some("two")), "{byes:?}");
+    assert!(!byes.is_empty());
+    assert_eq!(world.statuses(CALLER), [200]);
+    assert_eq!(world.b2bua.counts().calls, 1);
+}
+
+#[test]
+fn a_fork_that_is_gone_says_nothing_to_the_caller() {
+    let mut world = World::new();
+    world.dial(CALLER);
+    world.run_ms(50);
+    let invite = world.requests(CALLEE, Method::Invite)[0].clone();
+    world.inject_response(CALLEE, &invite, 180, "one", &Default::default());
+    world.inject_response(CALLEE, &invite, 199, "one", &Default::default());
+    world.run_ms(50);
+    assert_eq!(world.statuses(CALLER), [180]);
+}
+
+#[test]
+fn a_caller_without_offer_that_requires_prack_is_not_offered_anything_half() {
+    let mut setup = Setup::default();
+    setup.end_profile.reliability = Reliability::Required;
+    let mut world = World::of(setup);
+    let caller = world.dial_with(CALLER, |_| {});
+    world.run_ms(50);
+    let callee = world.incoming(CALLEE);
+    world.ring(CALLEE, callee, 180);
+    world.run_ms(200);
+    let answer = world.sdp(CALLEE, 6000, "0", "sendrecv");
+    world.answer(CALLEE, callee, answer);
+    world.run_ms(200);
+    let mut offered = None;
+    while let Some(event) = world.ends[CALLER].events.pop_front() {
+        match event {
+            Event::Progress { body: Some(Body::Offer(offer)), fork, .. } => {
+                let answer = world.sdp(CALLER, 4000, "0", "sendrecv");
+                world.with(CALLER, |ua, now| ua.answer_progress(now, caller, fork, answer)).unwrap();
+                offered = Some(offer);
+            }
+            Event::Answered { body: Some(Body::Offer(offer)), .. } => {
+                let answer = world.sdp(CALLER, 4000, "0", "sendrecv");
+                world.with(CALLER, |ua, now| ua.ack(now, caller, answer)).unwrap();
+                offered = Some(offer);
+            }
+            Event::Progress { .. } | Event::Answered { .. } => {}
+            other => panic!("{other:?}"),
+        }
+        world.run_ms(200);
+    }
+    assert!(offered.is_some());
+    world.run_ms(500);
+    assert_eq!(world.statuses(CALLER).last(), Some(&200));
+    let to_caller = rtp_of(std::str::from_utf8(&offered.unwrap()).unwrap());
+    let to_callee = world.relay(CALLEE);
+    world.talk_for(5, &[(CALLER, 4000, to_caller, 0), (CALLEE, 6000, to_callee, 0)]);
+    assert_eq!((world.heard(CALLER, 4000).len(), world.heard(CALLEE, 6000).len()), (5, 5));
+}

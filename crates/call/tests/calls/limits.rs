@@ -226,3 +226,17 @@ fn each_leg_has_its_own_session_timer_and_a_caller_that_is_gone_ends_both() {
     assert_eq!(record.cause.trunk.unwrap().as_str(), "east");
     world.settle();
 }
+
+#[test]
+fn a_caller_that_requires_what_its_trunk_does_not_do_is_told_so() {
+    let mut setup = Setup::default();
+    setup.caller_trunk.reliability = trunkline_model::Reliability::Off;
+    setup.end_profile.reliability = trunkline_model::Reliability::Required;
+    let mut world = World::of(setup);
+    world.dial(CALLER);
+    world.run_ms(50);
+    assert_eq!(world.statuses(CALLER), [420]);
+    assert_eq!(world.record().cause.sip, 420);
+    assert!(world.ends[CALLEE].received.is_empty());
+    world.settle();
+}

@@ -17,43 +17,43 @@ use trunkline_model::{
 };
 use trunkline_sip::UserAgent;
 use trunkline_sip::header::Name;
-use trunkline_sip::message::Message;
+use trunkline_sip::message::{Message, response_to};
 use trunkline_sip::method::Method;
 use trunkline_sip::resolve::Destination;
 use trunkline_sip::transport::{Advertised, Flow, Listener, Target};
 use trunkline_sip::user_agent::{self, Event, Headers, InviteParams, Profile, Reply, RequestId, SessionId};
 
 /// The caller's carrier.
-pub const CALLER: usize = 0;
+pub(crate) const CALLER: usize = 0;
 /// The first gateway of the carrier that is called.
-pub const CALLEE: usize = 1;
+pub(crate) const CALLEE: usize = 1;
 /// Its second gateway.
-pub const SECOND: usize = 2;
+pub(crate) const SECOND: usize = 2;
 /// A host that belongs to no trunk.
-pub const STRANGER: usize = 3;
+pub(crate) const STRANGER: usize = 3;
 
 /// What everyone dials.
-pub const NUMBER: &str = "+14255550100";
+pub(crate) const NUMBER: &str = "+14255550100";
 
 const HERE: &str = "203.0.113.1";
 const ENDS: [&str; 4] = ["192.0.2.10", "198.51.100.1", "198.51.100.2", "203.0.113.66"];
 const WIRE: Duration = Duration::from_millis(5);
 
-pub struct World {
-    pub now: Instant,
-    pub b2bua: B2bua,
-    pub ends: Vec<End>,
-    pub events: Vec<CallEvent>,
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) b2bua: B2bua,
+    pub(crate) ends: Vec<End>,
+    pub(crate) events: Vec<CallEvent>,
     /// Hosts that nothing reaches, without a word.
-    pub dead: HashSet<IpAddr>,
+    pub(crate) dead: HashSet<IpAddr>,
     /// Hosts whose sockets are closed: sending there fails.
-    pub closed: HashSet<IpAddr>,
+    pub(crate) closed: HashSet<IpAddr>,
     /// Whether the media worker answers a close.
-    pub worker_is_stuck: bool,
+    pub(crate) worker_is_stuck: bool,
     /// Whether the media worker finds its ports taken.
-    pub ports_are_taken: bool,
+    pub(crate) ports_are_taken: bool,
     /// How many datagrams of media went out to each address.
-    pub media: HashMap<SocketAddr, Vec<Vec<u8>>>,
+    pub(crate) media: HashMap<SocketAddr, Vec<Vec<u8>>>,
     /// How many RTP packets each port of an end has sent.
     spoken: HashMap<(usize, u16), u16>,
     wires: VecDeque<(Instant, Datagram)>,
@@ -71,25 +71,25 @@ enum Datagram {
     Media { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
 }
 
-pub struct End {
-    pub at: SocketAddr,
-    pub ua: UserAgent,
-    pub events: VecDeque<Event>,
+pub(crate) struct End {
+    pub(crate) at: SocketAddr,
+    pub(crate) ua: UserAgent,
+    pub(crate) events: VecDeque<Event>,
     /// Every SIP message that came, in order.
-    pub received: Vec<Message>,
+    pub(crate) received: Vec<Message>,
 }
 
 /// What a world is made of; change it before [`World::of`].
-pub struct Setup {
-    pub caller_trunk: Trunk,
-    pub callee_trunk: Trunk,
-    pub more_trunks: Vec<Trunk>,
-    pub routes: Vec<DidRoute>,
-    pub patterns: Vec<PatternRoute>,
-    pub limits: Limits,
-    pub unknown_sources: UnknownSources,
-    pub end_profile: Profile,
-    pub last_port: u16,
+pub(crate) struct Setup {
+    pub(crate) caller_trunk: Trunk,
+    pub(crate) callee_trunk: Trunk,
+    pub(crate) more_trunks: Vec<Trunk>,
+    pub(crate) routes: Vec<DidRoute>,
+    pub(crate) patterns: Vec<PatternRoute>,
+    pub(crate) limits: Limits,
+    pub(crate) unknown_sources: UnknownSources,
+    pub(crate) end_profile: Profile,
+    pub(crate) last_port: u16,
 }
 
 impl Default for Setup {
@@ -115,14 +115,14 @@ impl Default for Setup {
 
 impl Setup {
     /// Gives the callee's trunk both gateways, the first before the second.
-    pub fn two_gateways() -> Self {
+    pub(crate) fn two_gateways() -> Self {
         let mut setup = Self::default();
         let second = Gateway { priority: 2, ..gateway(ENDS[SECOND]) };
         setup.callee_trunk.gateways.push(second);
         setup
     }
 
-    pub fn table(&self) -> Arc<RoutingTable> {
+    pub(crate) fn table(&self) -> Arc<RoutingTable> {
         let mut trunks = vec![self.caller_trunk.clone(), self.callee_trunk.clone()];
         trunks.extend(self.more_trunks.iter().cloned());
         Arc::new(RoutingTable::new(trunks, self.routes.clone(), self.patterns.clone()).unwrap())
@@ -130,11 +130,11 @@ impl Setup {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(Setup::default())
     }
 
-    pub fn of(setup: Setup) -> Self {
+    pub(crate) fn of(setup: Setup) -> Self {
         let now = first_instant();
         let here: IpAddr = HERE.parse().unwrap();
         let config = Config {
@@ -183,12 +183,12 @@ impl World {
     }
 
     /// Dials from an end, with ordinary audio.
-    pub fn dial(&mut self, end: usize) -> SessionId {
+    pub(crate) fn dial(&mut self, end: usize) -> SessionId {
         let offer = self.sdp(end, 4000, "0 8 101", "sendrecv");
         self.dial_with(end, |params| params.offer = Some(offer))
     }
 
-    pub fn dial_with(&mut self, end: usize, change: impl FnOnce(&mut InviteParams)) -> SessionId {
+    pub(crate) fn dial_with(&mut self, end: usize, change: impl FnOnce(&mut InviteParams)) -> SessionId {
         let here: SocketAddr = format!("{HERE}:5060").parse().unwrap();
         let profile = self.ends[end].ua.config().profile.clone();
         let mut params = InviteParams {
@@ -212,34 +212,34 @@ impl World {
     }
 
     /// Does something with an end's user agent.
-    pub fn with<T>(&mut self, end: usize, act: impl FnOnce(&mut UserAgent, Instant) -> T) -> T {
+    pub(crate) fn with<T>(&mut self, end: usize, act: impl FnOnce(&mut UserAgent, Instant) -> T) -> T {
         let outcome = act(&mut self.ends[end].ua, self.now);
         self.drain();
         outcome
     }
 
-    pub fn ring(&mut self, end: usize, session: SessionId, status: u16) {
+    pub(crate) fn ring(&mut self, end: usize, session: SessionId, status: u16) {
         self.with(end, |ua, now| ua.progress(now, session, Reply::new(status))).unwrap();
     }
 
-    pub fn ring_with(&mut self, end: usize, session: SessionId, status: u16, sdp: Bytes) {
+    pub(crate) fn ring_with(&mut self, end: usize, session: SessionId, status: u16, sdp: Bytes) {
         self.with(end, |ua, now| ua.progress(now, session, Reply::new(status).with_sdp(sdp))).unwrap();
     }
 
-    pub fn answer(&mut self, end: usize, session: SessionId, sdp: Bytes) {
+    pub(crate) fn answer(&mut self, end: usize, session: SessionId, sdp: Bytes) {
         self.with(end, |ua, now| ua.accept(now, session, Headers::new(), Some(sdp))).unwrap();
     }
 
-    pub fn reject(&mut self, end: usize, session: SessionId, status: u16) {
+    pub(crate) fn reject(&mut self, end: usize, session: SessionId, status: u16) {
         self.with(end, |ua, now| ua.reject(now, session, Reply::new(status))).unwrap();
     }
 
-    pub fn hang_up(&mut self, end: usize, session: SessionId) {
+    pub(crate) fn hang_up(&mut self, end: usize, session: SessionId) {
         self.with(end, |ua, now| ua.hangup(now, session, Headers::new())).unwrap();
     }
 
     /// Takes the INVITE that an end has got.
-    pub fn incoming(&mut self, end: usize) -> SessionId {
+    pub(crate) fn incoming(&mut self, end: usize) -> SessionId {
         match self.next(end) {
             Event::Incoming { session, .. } => session,
             other => panic!("not an INVITE: {other:?}"),
@@ -247,12 +247,12 @@ impl World {
     }
 
     /// Takes the next event of an end, which there must be.
-    pub fn next(&mut self, end: usize) -> Event {
+    pub(crate) fn next(&mut self, end: usize) -> Event {
         self.ends[end].events.pop_front().unwrap_or_else(|| panic!("end {end} has no event"))
     }
 
     /// Sets up a whole call and returns both ends' sessions.
-    pub fn talk(&mut self) -> (SessionId, SessionId) {
+    pub(crate) fn talk(&mut self) -> (SessionId, SessionId) {
         let caller = self.dial(CALLER);
         self.run_ms(50);
         let callee = self.incoming(CALLEE);
@@ -267,12 +267,12 @@ impl World {
     }
 
     /// Returns a description of audio at an end.
-    pub fn sdp(&self, end: usize, port: u16, formats: &str, direction: &str) -> Bytes {
+    pub(crate) fn sdp(&self, end: usize, port: u16, formats: &str, direction: &str) -> Bytes {
         sdp_at(self.ends[end].at.ip(), port, formats, direction, 1)
     }
 
     /// Sends RTP from an end's port to wherever that packet is told to go.
-    pub fn send_rtp(&mut self, end: usize, port: u16, to: SocketAddr, packet: &rtp::Packet<'_>) {
+    pub(crate) fn send_rtp(&mut self, end: usize, port: u16, to: SocketAddr, packet: &rtp::Packet<'_>) {
         let mut bytes = rtp::header(packet).to_vec();
         bytes.extend_from_slice(packet.payload);
         let from = SocketAddr::new(self.ends[end].at.ip(), port);
@@ -280,7 +280,7 @@ impl World {
     }
 
     /// Sends 20 ms packets of PCMU silence for a while, from both ends' ports to each other's relay.
-    pub fn talk_for(&mut self, packets: u16, streams: &[(usize, u16, SocketAddr, u8)]) {
+    pub(crate) fn talk_for(&mut self, packets: u16, streams: &[(usize, u16, SocketAddr, u8)]) {
         for n in 0..packets {
             for (end, port, to, payload_type) in streams {
                 let spoken = self.spoken.entry((*end, *port)).or_default();
@@ -301,7 +301,7 @@ impl World {
     }
 
     /// Returns the RTP packets that came to an end's port: payload type, sequence, timestamp, first byte, length.
-    pub fn heard(&self, end: usize, port: u16) -> Vec<(u8, u16, u32, u8, usize)> {
+    pub(crate) fn heard(&self, end: usize, port: u16) -> Vec<(u8, u16, u32, u8, usize)> {
         let at = SocketAddr::new(self.ends[end].at.ip(), port);
         let packets = self.media.get(&at).into_iter().flatten();
         packets
@@ -314,12 +314,12 @@ impl World {
             .collect()
     }
 
-    pub fn run_ms(&mut self, millis: u64) {
+    pub(crate) fn run_ms(&mut self, millis: u64) {
         self.run_for(Duration::from_millis(millis));
     }
 
     /// Lets time go by.
-    pub fn run_for(&mut self, time: Duration) {
+    pub(crate) fn run_for(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(at) = self.next_at().filter(|at| *at <= until) {
             self.now = self.now.max(at);
@@ -395,7 +395,7 @@ impl World {
     }
 
     /// Carries everything that anyone has to say onto the wires.
-    pub fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         loop {
             let mut quiet = true;
             for at in 0..self.ends.len() {
@@ -499,31 +499,54 @@ impl World {
         self.wires.push_back((self.now + WIRE, Datagram::Sip { from, to, bytes }));
     }
 
+    /// Sends bytes from an end past its user agent.
+    pub(crate) fn inject(&mut self, end: usize, bytes: Bytes) {
+        let from = self.ends[end].at;
+        let to: SocketAddr = format!("{HERE}:5060").parse().unwrap();
+        self.wires.push_back((self.now + WIRE, Datagram::Sip { from, to, bytes }));
+    }
+
+    /// Answers a request from an end past its user agent, under any tag.
+    pub(crate) fn inject_response(
+        &mut self,
+        end: usize,
+        request: &Message,
+        status: u16,
+        tag: &str,
+        sdp: &Bytes,
+    ) {
+        let contact = format!("<sip:{tag}@{}>", self.ends[end].at);
+        let builder = response_to(request, status, "", Some(tag)).header(Name::Contact, contact);
+        let builder = if sdp.is_empty() { builder } else { builder.body("application/sdp", sdp.clone()) };
+        let bytes = builder.finish().unwrap().bytes().clone();
+        self.inject(end, bytes);
+    }
+
     /// Returns the statuses of the responses to its INVITEs that an end has got, 100 left out.
-    pub fn statuses(&self, end: usize) -> Vec<u16> {
+    pub(crate) fn statuses(&self, end: usize) -> Vec<u16> {
         let responses = self.ends[end].received.iter().filter(|message| !message.is_request());
         let to_invite = |message: &&Message| message.cseq().unwrap().method == Method::Invite;
         responses.filter(to_invite).filter_map(Message::status).filter(|status| *status != 100).collect()
     }
 
     /// Returns the requests of a method that an end has got.
-    pub fn requests(&self, end: usize, method: Method) -> Vec<Message> {
+    pub(crate) fn requests(&self, end: usize, method: Method) -> Vec<Message> {
         let all = self.ends[end].received.iter();
         all.filter(|message| message.method() == Some(&method)).cloned().collect()
     }
 
     /// Returns the newest message with a session description that an end has got.
-    pub fn newest_sdp(&self, end: usize) -> String {
+    pub(crate) fn newest_sdp(&self, end: usize) -> String {
         let with_body = self.ends[end].received.iter().rev().find(|message| !message.body().is_empty());
         String::from_utf8(with_body.expect("no description came").body().to_vec()).unwrap()
     }
 
     /// Returns the RTP address in the newest description that an end has got.
-    pub fn relay(&self, end: usize) -> SocketAddr {
+    pub(crate) fn relay(&self, end: usize) -> SocketAddr {
         rtp_of(&self.newest_sdp(end))
     }
 
-    pub fn records(&self) -> Vec<CallRecord> {
+    pub(crate) fn records(&self) -> Vec<CallRecord> {
         let of = |event: &CallEvent| match event {
             CallEvent::Ended { record } => Some((**record).clone()),
             _ => None,
@@ -532,14 +555,14 @@ impl World {
     }
 
     /// Returns the one record that there must be.
-    pub fn record(&self) -> CallRecord {
+    pub(crate) fn record(&self) -> CallRecord {
         let records = self.records();
         assert_eq!(records.len(), 1, "{records:?}");
         records[0].clone()
     }
 
     /// Runs until every timer of SIP is through, and checks that nothing is left of any call.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.run_for(Duration::from_secs(70));
         let counts = self.b2bua.counts();
         assert_eq!(counts, trunkline_call::Counts::default());
@@ -551,16 +574,16 @@ impl World {
     }
 
     /// Answers a request that an end was asked.
-    pub fn respond(&mut self, end: usize, request: RequestId, status: u16) {
+    pub(crate) fn respond(&mut self, end: usize, request: RequestId, status: u16) {
         self.with(end, |ua, now| ua.respond(now, request, Reply::new(status))).unwrap();
     }
 }
 
-pub fn id(name: &str) -> TrunkId {
+pub(crate) fn id(name: &str) -> TrunkId {
     TrunkId::parse(name).unwrap()
 }
 
-pub fn gateway(ip: &str) -> Gateway {
+pub(crate) fn gateway(ip: &str) -> Gateway {
     Gateway {
         host: Host::Ip(ip.parse().unwrap()),
         port: Some(5060),
@@ -570,7 +593,7 @@ pub fn gateway(ip: &str) -> Gateway {
     }
 }
 
-pub fn trunk(name: &str, sources: &[&str], gateways: &[&str]) -> Trunk {
+pub(crate) fn trunk(name: &str, sources: &[&str], gateways: &[&str]) -> Trunk {
     Trunk {
         id: id(name),
         inbound: TrunkMatch {
@@ -593,11 +616,11 @@ pub fn trunk(name: &str, sources: &[&str], gateways: &[&str]) -> Trunk {
     }
 }
 
-pub fn no_timer() -> SessionTimerPolicy {
+pub(crate) fn no_timer() -> SessionTimerPolicy {
     SessionTimerPolicy { expires: Duration::ZERO, ..SessionTimerPolicy::default() }
 }
 
-pub fn sdp_at(ip: IpAddr, port: u16, formats: &str, direction: &str, version: u32) -> Bytes {
+pub(crate) fn sdp_at(ip: IpAddr, port: u16, formats: &str, direction: &str, version: u32) -> Bytes {
     let event = if formats.contains("101") { "a=rtpmap:101 telephone-event/8000\r\n" } else { "" };
     format!(
         "v=0\r\no=- 9 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
@@ -607,7 +630,7 @@ pub fn sdp_at(ip: IpAddr, port: u16, formats: &str, direction: &str, version: u3
 }
 
 /// Returns the RTP address of a description.
-pub fn rtp_of(sdp: &str) -> SocketAddr {
+pub(crate) fn rtp_of(sdp: &str) -> SocketAddr {
     let line = |start: &str| sdp.lines().find_map(|line| line.strip_prefix(start)).unwrap();
     let port: u16 = line("m=audio ").split(' ').next().unwrap().parse().unwrap();
     let ip: IpAddr = line("c=IN IP4 ").parse().unwrap();
@@ -615,14 +638,14 @@ pub fn rtp_of(sdp: &str) -> SocketAddr {
 }
 
 /// Returns the direction of a description.
-pub fn direction_of(sdp: &str) -> &str {
+pub(crate) fn direction_of(sdp: &str) -> &str {
     let known = ["sendrecv", "sendonly", "recvonly", "inactive"];
     let found = sdp.lines().filter_map(|line| line.strip_prefix("a=")).find(|name| known.contains(name));
     found.unwrap_or("sendrecv")
 }
 
 /// Returns the first header of that name.
-pub fn header(message: &Message, name: Name) -> &str {
+pub(crate) fn header(message: &Message, name: Name) -> &str {
     message.header(name).unwrap_or_default()
 }
 
