@@ -1,69 +1,144 @@
 //! `trunkline call`: places one call and tells how it went.
 
-use crate::app::{free_ports, random};
-use crate::caller::{Caller, Script};
+use crate::app::random;
 use crate::cli;
-use crate::endpoint::{self, Sockets};
+use crate::endpoint::{Shell, Sockets};
 use crate::net::source_towards;
 use anyhow::Context;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::time::{sleep, sleep_until, timeout};
 use trunkline_media::{dtmf, wav};
-use trunkline_model::{Host, LegQuality, Transport};
+use trunkline_model::{Host, LegQuality, MediaPolicy, Transport};
+use trunkline_sandbox::{Config, Dial, Endpoint, Event, Heard, Plan};
 use trunkline_sip::resolve::Destination;
 use trunkline_sip::transport::Target;
+use trunkline_sip::user_agent;
+
+/// How long to talk when there is nothing to play and no digits to send.
+const LISTEN: Duration = Duration::from_secs(10);
+
+/// How long the process stays behind the call: a BYE that was lost is sent again after half a second
+/// (RFC 3261 §17.1.2.2).
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Places the call; returns whether it was answered.
 ///
 /// # Errors
 /// A file cannot be read or written, or the call cannot be sent.
 pub fn call(arguments: &cli::Call) -> anyhow::Result<bool> {
-    let play = arguments.play.as_deref().map(read_wav).transpose()?;
-    let digits = arguments.dtmf.clone().unwrap_or_default();
-    let unknown = digits.chars().find(|digit| dtmf::Event::from_digit(*digit).is_none());
-    if let Some(unknown) = unknown {
-        anyhow::bail!("{unknown:?} is not a digit: only 0-9, *, # and A-D are");
-    }
+    let plan = plan(arguments)?;
     // Before the call, so that none is placed whose recording would be lost.
     let record = arguments.record.as_deref().map(|path| create(path).map(|file| (path, file))).transpose()?;
-
-    let transport = Transport::from(arguments.transport);
-    let sockets = bind(arguments, transport)?;
-    let local = sockets.udp().into_iter().chain(sockets.tcp()).next().context("no socket is bound")?;
-    let rtp_port = free_ports(local.ip(), 2).map(|ports| *ports.start()).context("no media port is free")?;
-    let script = Script {
-        destination: Destination::Target(Target::new(transport, arguments.via)),
-        uri: request_uri(&arguments.to, arguments.via),
-        from: format!("sip:{}@{}", arguments.from, Host::Ip(local.ip())),
-        listeners: sockets.listeners(),
-        media_address: local.ip(),
-        rtp_port,
-        play,
-        digits,
-        talk: arguments.duration.map(Duration::from_secs),
-        ring_max: Duration::from_secs(arguments.ring),
-    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut caller = Caller::new(script, random(), Instant::now()).context("the call cannot be placed")?;
-    runtime.block_on(endpoint::run(&mut caller, sockets, local.ip(), interrupted()))?;
-
-    let outcome = caller.outcome();
-    println!("{}", outcome.ending);
-    if outcome.answered {
-        println!("talked for {:.1} s", outcome.talked.as_secs_f64());
+    let (answered, heard) = runtime.block_on(place(arguments, plan))?;
+    if let Some(quality) = &heard.quality {
+        print_quality(quality);
     }
-    print_quality(&outcome.quality);
     if let Some((path, mut file)) = record {
-        let recording = wav::write(caller.recording())?;
-        std::io::Write::write_all(&mut file, &recording)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("recorded {:.1} s to {}", caller.recording().len() as f64 / 8000.0, path.display());
+        let recording = wav::write(&heard.recording)?;
+        file.write_all(&recording).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("recorded {:.1} s to {}", heard.recording.len() as f64 / 8000.0, path.display());
     }
-    Ok(outcome.answered)
+    Ok(answered)
+}
+
+async fn place(arguments: &cli::Call, plan: Plan) -> anyhow::Result<(bool, Heard)> {
+    let transport = Transport::from(arguments.transport);
+    let any_port = || source_towards(arguments.via.ip()).map(|ip| SocketAddr::new(ip, 0));
+    let local = arguments.listen.or_else(any_port);
+    let local = local.with_context(|| format!("there is no way to {}", arguments.via.ip()))?;
+    let sockets = match transport {
+        Transport::Udp => Sockets::bind(Some(local), None)?,
+        Transport::Tcp | Transport::Tls | Transport::Wss => Sockets::bind(None, Some(local))?,
+    };
+    let uri = request_uri(&arguments.to, arguments.via);
+    let dial = Dial {
+        destination: Destination::Target(Target::new(transport, arguments.via)),
+        from: format!("<sip:{}@{}>", trunkline_sip::uri::escape_user(&arguments.from), Host::Ip(local.ip())),
+        to: format!("<{uri}>"),
+        uri: uri.clone(),
+        plan,
+    };
+    let config = Config {
+        user_agent: user_agent::Config { listeners: sockets.listeners(), ..user_agent::Config::default() },
+        media: MediaPolicy::default(),
+        serves: false,
+    };
+    let now = Instant::now();
+    let mut shell = Shell::new(Endpoint::new(config, random(), now), sockets, local.ip())?;
+    println!("calling {uri}");
+    let line = shell.command(|endpoint, now| endpoint.dial(now, dial));
+
+    let ring_until = now + Duration::from_secs(arguments.ring);
+    let mut answered_at = None;
+    let mut gave_up = false;
+    let ended = loop {
+        let event = tokio::select! {
+            event = shell.next_event() => event,
+            () = sleep_until(ring_until.into()), if answered_at.is_none() && !gave_up => {
+                println!("not answered in time");
+                gave_up = true;
+                shell.command(|endpoint, now| endpoint.hang_up(now, line));
+                continue;
+            }
+            _ = tokio::signal::ctrl_c(), if !gave_up => {
+                println!("interrupted");
+                gave_up = true;
+                shell.command(|endpoint, now| endpoint.hang_up(now, line));
+                continue;
+            }
+        };
+        match event {
+            Event::Progress { status, early_media, .. } => {
+                println!("{status}{}", if early_media { " with early media" } else { "" });
+            }
+            Event::Answered { .. } => {
+                answered_at = Some(Instant::now());
+                println!("answered after {:.1} s", now.elapsed().as_secs_f64());
+            }
+            Event::Digit { digit, .. } => println!("heard digit {digit}"),
+            Event::Ended { answered, status, why, heard, .. } => break (answered, status, why, heard),
+            // It serves none: they were refused.
+            Event::Incoming { .. } => {}
+        }
+    };
+    let (answered, status, why, heard) = ended;
+    println!("ended with {status}: {}", why.escape_debug());
+    if let Some(answered_at) = answered_at {
+        println!("talked for {:.1} s", answered_at.elapsed().as_secs_f64());
+    }
+    // Nothing can come that matters any more, except the answer to our BYE.
+    let _ =
+        timeout(GOODBYE, async { while !matches!(shell.next_event().await, Event::Ended { .. }) {} }).await;
+    // What waits for a connection's own task to write it.
+    sleep(Duration::ZERO).await;
+    Ok((answered, heard))
+}
+
+fn plan(arguments: &cli::Call) -> anyhow::Result<Plan> {
+    let play = arguments.play.as_deref().map(read_wav).transpose()?;
+    let digits = arguments.dtmf.clone().unwrap_or_default();
+    if let Some(unknown) = digits.chars().find(|digit| dtmf::Event::from_digit(*digit).is_none()) {
+        anyhow::bail!("{unknown:?} is not a digit: only 0-9, *, # and A-D are");
+    }
+    let says_something = play.is_some() || !digits.is_empty();
+    let lasts = match (arguments.duration, says_something) {
+        (Some(secs), _) => Some(Duration::from_secs(secs)),
+        (None, true) => None,
+        (None, false) => Some(LISTEN),
+    };
+    Ok(Plan {
+        play: play.unwrap_or_default(),
+        digits,
+        record: arguments.record.is_some(),
+        ends_after_play: lasts.is_none(),
+        lasts,
+    })
 }
 
 fn read_wav(path: &Path) -> anyhow::Result<Arc<[i16]>> {
@@ -77,28 +152,11 @@ fn create(path: &Path) -> anyhow::Result<File> {
     File::create(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn bind(arguments: &cli::Call, transport: Transport) -> anyhow::Result<Sockets> {
-    let any_port = || source_towards(arguments.via.ip()).map(|ip| SocketAddr::new(ip, 0));
-    let local = arguments.listen.or_else(any_port);
-    let local = local.with_context(|| format!("there is no way to {}", arguments.via.ip()))?;
-    match transport {
-        Transport::Udp => Sockets::bind(&[local], &[]),
-        Transport::Tcp | Transport::Tls | Transport::Wss => Sockets::bind(&[], &[local]),
-    }
-}
-
 fn request_uri(to: &str, via: SocketAddr) -> String {
-    if to.starts_with("sip:") || to.starts_with("sips:") || to.starts_with("tel:") {
+    if ["sip:", "sips:", "tel:"].iter().any(|scheme| to.starts_with(scheme)) {
         return to.to_owned();
     }
     format!("sip:{}@{via}", trunkline_sip::uri::escape_user(to))
-}
-
-async fn interrupted() {
-    // Without signals the call ends by itself all the same.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 fn print_quality(quality: &LegQuality) {
@@ -111,10 +169,6 @@ fn print_quality(quality: &LegQuality) {
         jitter_ms_max,
         mos,
     } = quality;
-    if *packets_received == 0 && *packets_sent == 0 {
-        println!("no media");
-        return;
-    }
     let mos = mos.map_or_else(|| "unknown".to_owned(), |mos| format!("{mos:.2}"));
     println!(
         "media {codec}: sent {packets_sent} packets, received {packets_received}, lost {packets_lost}, \

@@ -1,15 +1,14 @@
-//! Runs a SIP and RTP end over real sockets: the sandbox carrier, and the caller of `trunkline call`.
+//! Runs an [`Endpoint`] over real sockets: the sandbox carrier, and the caller of `trunkline call`.
 //!
-//! The end itself is a sans-IO machine. One task drives it; calls through it are few, so that media needs no
-//! thread of its own here.
+//! One task drives it; its calls are few, so that media needs no thread of its own here.
 
+use crate::app::free_ports;
 use crate::config::StreamLimits;
 use crate::dns::{Question, Resolver};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Net, bind_tcp, bind_udp};
 use anyhow::Context;
-use std::collections::HashMap;
-use std::io::Write;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,55 +17,10 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
 use trunkline_media::Channel;
-use trunkline_sip::transport::{Advertised, Listener, Transmit};
+use trunkline_model::Transport;
+use trunkline_sandbox::{Endpoint, Event, Input, LineId, Output};
+use trunkline_sip::transport::{Advertised, Listener};
 use trunkline_sip::user_agent::Input as SipInput;
-
-/// A SIP and RTP end.
-///
-/// After every `handle_*` call the shell drains [`poll_output`](Self::poll_output), then reads
-/// [`poll_timeout`](Self::poll_timeout).
-pub(crate) trait Endpoint {
-    /// Takes a SIP message, a transport failure, or the answer to a look-up.
-    fn handle_sip(&mut self, now: Instant, input: SipInput);
-    /// Takes a datagram that came on a media port, named by its RTP port.
-    fn handle_media(
-        &mut self,
-        now: Instant,
-        rtp_port: u16,
-        channel: Channel,
-        source: SocketAddr,
-        datagram: &[u8],
-    );
-    /// Learns that a media port could not be bound.
-    fn handle_media_failed(&mut self, now: Instant, rtp_port: u16);
-    /// Is asked to end its calls and then itself.
-    fn handle_stop(&mut self, now: Instant);
-    /// Acts on every timer that is due.
-    fn handle_timeout(&mut self, now: Instant);
-    /// Returns the next thing to do, in order.
-    fn poll_output(&mut self) -> Option<Output>;
-    /// Returns when [`handle_timeout`](Self::handle_timeout) is wanted.
-    fn poll_timeout(&self) -> Option<Instant>;
-    /// Whether nothing is left to do.
-    fn is_over(&self) -> bool;
-}
-
-/// What an end asks of the shell.
-#[derive(Debug)]
-pub(crate) enum Output {
-    /// Send this SIP message.
-    Transmit(Transmit),
-    /// Look this up and answer with [`SipInput::Resolved`].
-    Resolve(Question),
-    /// Bind this port for RTP and the one above it for RTCP.
-    OpenMedia { rtp_port: u16 },
-    /// Close both.
-    CloseMedia { rtp_port: u16 },
-    /// Tell this to whoever watches.
-    Say(String),
-    /// Send this from a media port.
-    Media { rtp_port: u16, channel: Channel, remote: SocketAddr, bytes: Vec<u8> },
-}
 
 /// Datagrams of all media ports that wait; a hundred calls bring 5,000 a second.
 const DATAGRAMS_MAX: usize = 4096;
@@ -80,10 +34,7 @@ const TURN_MAX: Duration = Duration::from_secs(1);
 /// Largest media packet taken.
 const PACKET_BYTES_MAX: usize = 2048;
 
-/// How long an end that was asked to stop may take.
-const STOP_MAX: Duration = Duration::from_secs(5);
-
-/// TCP limits of an end: it serves a few peers.
+/// TCP limits of an endpoint: it serves a few peers.
 const STREAMS: StreamLimits = StreamLimits {
     connections_max: 200,
     per_source_max: 200,
@@ -93,7 +44,7 @@ const STREAMS: StreamLimits = StreamLimits {
     write: Duration::from_secs(10),
 };
 
-/// Sockets of an end, bound.
+/// SIP sockets of an endpoint, bound.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     bound: Bound,
@@ -101,125 +52,127 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     /// Binds UDP and TCP.
-    pub(crate) fn bind(udp: &[SocketAddr], tcp: &[SocketAddr]) -> anyhow::Result<Self> {
-        let mut bound = Bound { udp: Vec::new(), tcp: Vec::new() };
-        for local in udp {
-            bound.udp.push(bind_udp(*local).with_context(|| format!("cannot listen on udp {local}"))?);
-        }
-        for local in tcp {
-            bound.tcp.push(bind_tcp(*local).with_context(|| format!("cannot listen on tcp {local}"))?);
-        }
+    pub(crate) fn bind(udp: Option<SocketAddr>, tcp: Option<SocketAddr>) -> anyhow::Result<Self> {
+        let udp = udp.map(|local| bind_udp(local).with_context(|| format!("cannot listen on udp {local}")));
+        let tcp = tcp.map(|local| bind_tcp(local).with_context(|| format!("cannot listen on tcp {local}")));
+        let bound = Bound {
+            udp: udp.transpose()?.into_iter().collect(),
+            tcp: tcp.transpose()?.into_iter().collect(),
+        };
         Ok(Self { bound })
-    }
-
-    /// Returns the UDP addresses, free ports replaced by what the system chose.
-    pub(crate) fn udp(&self) -> Vec<SocketAddr> {
-        self.bound.udp.iter().map(|(_, local)| *local).collect()
-    }
-
-    /// Returns the TCP addresses, free ports replaced by what the system chose.
-    pub(crate) fn tcp(&self) -> Vec<SocketAddr> {
-        self.bound.tcp.iter().map(|(_, local)| *local).collect()
     }
 
     /// Returns the listeners for a user agent; each shows its own address.
     pub(crate) fn listeners(&self) -> Vec<Listener> {
-        let udp = self.udp().into_iter().map(|local| (trunkline_model::Transport::Udp, local));
-        let tcp = self.tcp().into_iter().map(|local| (trunkline_model::Transport::Tcp, local));
+        let udp = self.bound.udp.iter().map(|(_, local)| (Transport::Udp, *local));
+        let tcp = self.bound.tcp.iter().map(|(_, local)| (Transport::Tcp, *local));
         let listener = |(transport, local)| Listener { transport, local, advertised: Advertised::of(local) };
         udp.chain(tcp).map(listener).collect()
     }
 }
 
-/// Drives an end until it is over. When `stop` is done it is asked to stop.
-pub(crate) async fn run<E: Endpoint>(
-    end: &mut E,
-    sockets: Sockets,
-    media_address: IpAddr,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
-    let families = (sockets.udp().iter().chain(&sockets.tcp()))
-        .fold((false, false), |(ipv4, ipv6), local| (ipv4 || local.is_ipv4(), ipv6 || local.is_ipv6()));
-    let (resolver, mut answers) = Resolver::new(families.0, families.1);
-    let net = Net::new(sockets.bound, STREAMS, Arc::new(Metrics::default()))?;
-    let (received, mut datagrams) = mpsc::channel(DATAGRAMS_MAX);
-    let ports = MediaPorts { address: media_address, ports: HashMap::new(), received };
-    let mut shell = Shell { end, net, ports, resolver };
-    let mut stopped: Option<Instant> = None;
-    let mut stop = std::pin::pin!(stop);
-    shell.drain();
-    while !shell.end.is_over() {
-        let now = Instant::now();
-        if stopped.is_some_and(|at| now >= at + STOP_MAX) {
-            break;
-        }
-        let wake = shell.end.poll_timeout().unwrap_or(now + TURN_MAX).min(now + TURN_MAX);
-        tokio::select! {
-            Some(answer) = answers.recv() => shell.end.handle_sip(Instant::now(), answer),
-            Some(datagram) = datagrams.recv() => shell.media(&datagram),
-            () = shell.net.ready() => {}
-            () = sleep_until(wake.into()) => {}
-            () = &mut stop, if stopped.is_none() => {
-                stopped = Some(now);
-                shell.end.handle_stop(Instant::now());
-            }
-        }
-        shell.drain();
-        for _ in 0..INPUTS_A_TURN {
-            let Ok(datagram) = datagrams.try_recv() else { break };
-            shell.media(&datagram);
-            shell.drain();
-        }
-        shell.turn();
-    }
-    Ok(())
-}
-
-struct Shell<'e, E> {
-    end: &'e mut E,
+/// An endpoint and all its sockets.
+pub(crate) struct Shell {
+    endpoint: Endpoint,
     net: Net,
     ports: MediaPorts,
+    datagrams: mpsc::Receiver<Datagram>,
     resolver: Resolver,
+    answers: mpsc::UnboundedReceiver<SipInput>,
+    events: VecDeque<Event>,
 }
 
-impl<E: Endpoint> Shell<'_, E> {
-    fn turn(&mut self) {
+impl Shell {
+    /// Joins an endpoint with its sockets. Must be called on the runtime that will drive them.
+    pub(crate) fn new(endpoint: Endpoint, sockets: Sockets, media_address: IpAddr) -> anyhow::Result<Self> {
+        let is_ipv4 = media_address.is_ipv4();
+        let (resolver, answers) = Resolver::new(is_ipv4, !is_ipv4);
+        let net = Net::new(sockets.bound, STREAMS, Arc::new(Metrics::default()))?;
+        let (received, datagrams) = mpsc::channel(DATAGRAMS_MAX);
+        let ports = MediaPorts { address: media_address, lines: HashMap::new(), received };
+        Ok(Self { endpoint, net, ports, datagrams, resolver, answers, events: VecDeque::new() })
+    }
+
+    /// Has the endpoint do something.
+    pub(crate) fn command<T>(&mut self, command: impl FnOnce(&mut Endpoint, Instant) -> T) -> T {
+        let done = command(&mut self.endpoint, Instant::now());
+        self.drain();
+        done
+    }
+
+    /// Drives the endpoint until something happens. May be dropped while it waits.
+    pub(crate) async fn next_event(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            self.step().await;
+        }
+    }
+
+    /// Waits for one thing and handles whatever is there.
+    async fn step(&mut self) {
+        let latest = Instant::now() + TURN_MAX;
+        let wake = self.endpoint.poll_timeout().unwrap_or(latest).min(latest);
+        let (mut answer, mut datagram) = (None, None);
+        tokio::select! {
+            received = self.answers.recv() => answer = received,
+            received = self.datagrams.recv() => datagram = received,
+            () = self.net.ready() => {}
+            () = sleep_until(wake.into()) => {}
+        }
+        if let Some(answer) = answer {
+            self.handle(Input::Sip(answer));
+        }
+        for _ in 0..INPUTS_A_TURN {
+            let Some(Datagram { line, channel, source, bytes }) =
+                datagram.or_else(|| self.datagrams.try_recv().ok())
+            else {
+                break;
+            };
+            datagram = None;
+            self.handle(Input::Media { line, channel, source, datagram: &bytes });
+        }
         for _ in 0..INPUTS_A_TURN {
             let Some(input) = self.net.receive() else { break };
-            self.end.handle_sip(Instant::now(), input);
-            self.drain();
+            self.handle(Input::Sip(input));
         }
         let now = Instant::now();
-        if self.end.poll_timeout().is_some_and(|due| due <= now) {
-            self.end.handle_timeout(now);
+        if self.endpoint.poll_timeout().is_some_and(|due| due <= now) {
+            self.endpoint.handle_timeout(now);
             self.drain();
         }
     }
 
-    fn media(&mut self, datagram: &Datagram) {
-        let Datagram { rtp_port, channel, source, bytes } = datagram;
-        self.end.handle_media(Instant::now(), *rtp_port, *channel, *source, bytes);
+    fn handle(&mut self, input: Input<'_>) {
+        self.endpoint.handle_input(Instant::now(), input);
+        self.drain();
     }
 
     fn drain(&mut self) {
-        while let Some(output) = self.end.poll_output() {
+        while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Transmit(transmit) => self.net.send(transmit),
-                Output::Resolve(question) => self.resolver.ask(question),
-                Output::OpenMedia { rtp_port } => {
-                    if let Err(error) = self.ports.open(rtp_port) {
-                        tracing::error!(rtp_port, %error, "media port could not be bound");
-                        self.end.handle_media_failed(Instant::now(), rtp_port);
-                    }
+                Output::Resolve { query, host, port, transport } => {
+                    self.resolver.ask(Question { query, host, port, transport });
                 }
-                // That nobody watches is no reason to stop.
-                Output::Say(line) => drop(writeln!(std::io::stdout(), "{line}")),
-                Output::CloseMedia { rtp_port } => {
-                    self.ports.ports.remove(&rtp_port);
+                Output::OpenMedia { line } => {
+                    let opened = match self.ports.open(line) {
+                        Ok(address) => Input::MediaOpened { line, address },
+                        Err(error) => {
+                            tracing::error!(%error, "no media ports could be opened");
+                            Input::MediaFailed { line }
+                        }
+                    };
+                    self.endpoint.handle_input(Instant::now(), opened);
                 }
-                Output::Media { rtp_port, channel, remote, bytes } => {
-                    self.ports.send(rtp_port, channel, remote, &bytes);
+                Output::CloseMedia { line } => {
+                    self.ports.lines.remove(&line);
                 }
+                Output::SendMedia { line, channel, remote, datagram } => {
+                    self.ports.send(line, channel, remote, &datagram);
+                }
+                Output::Event(event) => self.events.push_back(event),
             }
         }
     }
@@ -227,7 +180,7 @@ impl<E: Endpoint> Shell<'_, E> {
 
 /// A datagram that came on a media port.
 struct Datagram {
-    rtp_port: u16,
+    line: LineId,
     channel: Channel,
     source: SocketAddr,
     bytes: Vec<u8>,
@@ -235,7 +188,7 @@ struct Datagram {
 
 struct MediaPorts {
     address: IpAddr,
-    ports: HashMap<u16, [MediaPort; 2]>,
+    lines: HashMap<LineId, [MediaPort; 2]>,
     received: mpsc::Sender<Datagram>,
 }
 
@@ -252,14 +205,16 @@ impl Drop for MediaPort {
 }
 
 impl MediaPorts {
-    fn open(&mut self, rtp_port: u16) -> std::io::Result<()> {
-        let rtp = self.bind(rtp_port, rtp_port, Channel::Rtp)?;
-        let rtcp = self.bind(rtp_port, rtp_port.saturating_add(1), Channel::Rtcp)?;
-        self.ports.insert(rtp_port, [rtp, rtcp]);
-        Ok(())
+    /// Opens an even port for RTP and the odd one above it for RTCP.
+    fn open(&mut self, line: LineId) -> anyhow::Result<SocketAddr> {
+        let ports = free_ports(self.address, 2).context("no two ports in a row are free")?;
+        let rtp = self.bind(line, *ports.start(), Channel::Rtp)?;
+        let rtcp = self.bind(line, *ports.end(), Channel::Rtcp)?;
+        self.lines.insert(line, [rtp, rtcp]);
+        Ok(SocketAddr::new(self.address, *ports.start()))
     }
 
-    fn bind(&self, rtp_port: u16, port: u16, channel: Channel) -> std::io::Result<MediaPort> {
+    fn bind(&self, line: LineId, port: u16, channel: Channel) -> std::io::Result<MediaPort> {
         let socket = std::net::UdpSocket::bind((self.address, port))?;
         socket.set_nonblocking(true)?;
         let socket = Arc::new(UdpSocket::from_std(socket)?);
@@ -270,7 +225,7 @@ impl MediaPorts {
                 // An error here is a refused packet of ours coming back; the port goes on.
                 let Ok((length, source)) = reading.recv_from(&mut buffer).await else { continue };
                 let bytes = buffer.get(..length).unwrap_or_default().to_vec();
-                if received.send(Datagram { rtp_port, channel, source, bytes }).await.is_err() {
+                if received.send(Datagram { line, channel, source, bytes }).await.is_err() {
                     return;
                 }
             }
@@ -278,8 +233,8 @@ impl MediaPorts {
         Ok(MediaPort { socket, reader: reader.abort_handle() })
     }
 
-    fn send(&self, rtp_port: u16, channel: Channel, remote: SocketAddr, bytes: &[u8]) {
-        let Some([rtp, rtcp]) = self.ports.get(&rtp_port) else { return };
+    fn send(&self, line: LineId, channel: Channel, remote: SocketAddr, bytes: &[u8]) {
+        let Some([rtp, rtcp]) = self.lines.get(&line) else { return };
         let port = match channel {
             Channel::Rtp => rtp,
             Channel::Rtcp => rtcp,

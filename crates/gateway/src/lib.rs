@@ -2,7 +2,6 @@
 
 pub mod app;
 mod call;
-mod caller;
 pub mod cli;
 pub mod config;
 mod dns;
@@ -12,10 +11,12 @@ pub mod log;
 mod media_worker;
 pub mod metrics;
 mod net;
+mod sandbox;
 mod signalling;
 mod trunk_list;
 mod trunk_match;
 
 pub use call::call;
+pub use sandbox::sandbox;
 pub use trunk_list::trunk_list;
 pub use trunk_match::trunk_match;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use trunkline_gateway::app::{self, ServeError};
 use trunkline_gateway::cli::{Cli, Command, ConfigCommand, Trunk};
 use trunkline_gateway::config::{Config, Loaded};
-use trunkline_gateway::{call, trunk_list, trunk_match};
+use trunkline_gateway::{call, sandbox, trunk_list, trunk_match};
 
 /// The command line or the configuration cannot be used.
 const UNUSABLE: u8 = 2;
@@ -21,6 +21,13 @@ fn main() -> ExitCode {
                     ServeError::Config(_) => ExitCode::from(UNUSABLE),
                     ServeError::Failed(_) => ExitCode::FAILURE,
                 }
+            }
+        },
+        Command::Sandbox(arguments) => match sandbox(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                ExitCode::FAILURE
             }
         },
         Command::Call(arguments) => match call(&arguments) {

@@ -1,0 +1,126 @@
+//! `trunkline sandbox`: runs the sandbox carrier over real sockets.
+
+use crate::app::random;
+use crate::cli;
+use crate::config::{Log, LogFormat};
+use crate::endpoint::{Shell, Sockets};
+use crate::log::Logging;
+use anyhow::Context;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tracing::{debug, info};
+use trunkline_model::{MediaPolicy, Transport};
+use trunkline_sandbox::{Config, Endpoint, Event, LineId};
+use trunkline_sip::user_agent;
+
+/// How long the answers to BYE are waited for when the sandbox is told to end.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What a started sandbox says to a program.
+#[derive(Debug, Serialize)]
+struct Ready {
+    pid: u32,
+    sip_udp: Vec<SocketAddr>,
+    sip_tcp: Vec<SocketAddr>,
+}
+
+/// Runs the sandbox until it is told to end.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub fn sandbox(arguments: &cli::Sandbox) -> anyhow::Result<()> {
+    let filter = std::env::var("TRUNKLINE_LOG").unwrap_or_else(|_| "info".to_owned());
+    let _logging = Logging::start(&Log { filter, format: LogFormat::Text })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run(arguments))
+}
+
+async fn run(arguments: &cli::Sandbox) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for signals")?;
+    let sockets = bind(arguments.listen)?;
+    let listeners = sockets.listeners();
+    let config = Config {
+        user_agent: user_agent::Config { listeners: listeners.clone(), ..user_agent::Config::default() },
+        media: MediaPolicy::default(),
+        serves: true,
+    };
+    let endpoint = Endpoint::new(config, random(), Instant::now());
+    let mut shell = Shell::new(endpoint, sockets, arguments.listen.ip())?;
+    let on = |transport| {
+        let fits = listeners.iter().filter(move |listener| listener.transport == transport);
+        fits.map(|listener| listener.local).collect::<Vec<_>>()
+    };
+    let ready = Ready { pid: std::process::id(), sip_udp: on(Transport::Udp), sip_tcp: on(Transport::Tcp) };
+    announce(&ready, arguments.ready_json);
+
+    let mut lines = BTreeSet::new();
+    loop {
+        tokio::select! {
+            event = shell.next_event() => note(&event, &mut lines),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    for line in lines.clone() {
+        shell.command(|endpoint, now| endpoint.hang_up(now, line));
+    }
+    let goodbye = async {
+        while !lines.is_empty() {
+            note(&shell.next_event().await, &mut lines);
+        }
+    };
+    // A peer that does not answer is left behind.
+    let _ = timeout(GOODBYE, goodbye).await;
+    Ok(())
+}
+
+/// TCP takes the port that UDP got: peers expect both on one.
+fn bind(listen: SocketAddr) -> anyhow::Result<Sockets> {
+    if listen.port() != 0 {
+        return Sockets::bind(Some(listen), Some(listen));
+    }
+    let taken = crate::app::free_ports(listen.ip(), 2).context("no port is free")?;
+    let listen = SocketAddr::new(listen.ip(), *taken.start());
+    Sockets::bind(Some(listen), Some(listen))
+}
+
+fn announce(ready: &Ready, as_json: bool) {
+    let addresses: Vec<String> = ready.sip_udp.iter().map(ToString::to_string).collect();
+    let line = if as_json {
+        serde_json::to_string(ready).unwrap_or_default()
+    } else {
+        format!("the sandbox carrier listens on {} over UDP and TCP", addresses.join(", "))
+    };
+    let mut stdout = std::io::stdout();
+    // That nobody listens there is no reason to stop.
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+fn note(event: &Event, lines: &mut BTreeSet<LineId>) {
+    match event {
+        Event::Incoming { line, from, to } => {
+            lines.insert(*line);
+            info!(line = line.0, "call came in");
+            debug!(line = line.0, from = %from.escape_debug(), to = %to.escape_debug(), "call parties");
+        }
+        Event::Progress { line, status, early_media } => {
+            lines.insert(*line);
+            debug!(line = line.0, status, early_media, "progress");
+        }
+        Event::Answered { line } => {
+            lines.insert(*line);
+            info!(line = line.0, "answered");
+        }
+        Event::Digit { line, digit } => debug!(line = line.0, %digit, "digit"),
+        Event::Ended { line, answered, status, why, .. } => {
+            lines.remove(line);
+            info!(line = line.0, answered, status, why = %why.escape_debug(), "call ended");
+        }
+    }
+}
