@@ -44,6 +44,14 @@ impl AccessKey {
         Self(bytes)
     }
 
+    /// Returns the key with these bytes, as they were kept.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] when there are too few or too many.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidKey> {
+        if (16..=128).contains(&bytes.len()) { Ok(Self(bytes.to_vec())) } else { Err(InvalidKey) }
+    }
+
     /// Returns the bytes that sign.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -59,8 +67,7 @@ impl FromStr for AccessKey {
     type Err = InvalidKey;
 
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
-        let bytes = BASE64.decode(text.trim()).map_err(|_| InvalidKey)?;
-        if (16..=128).contains(&bytes.len()) { Ok(Self(bytes)) } else { Err(InvalidKey) }
+        Self::from_bytes(&BASE64.decode(text.trim()).map_err(|_| InvalidKey)?)
     }
 }
 

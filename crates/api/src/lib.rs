@@ -1,0 +1,25 @@
+//! The REST plane: identity, phone numbers and SIP routing, in the shapes that the clients of Azure
+//! Communication Services send and expect.
+//!
+//! [`router`] makes an [`axum::Router`] and knows nothing of sockets or TLS. A request goes straight through:
+//! [`path`] finds its operation on the raw path, [`auth`] its tenant, [`version`] checks `api-version`, and the
+//! operation's handler gets all of it as one [`call::Call`]. Every refusal is an [`ApiError`].
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic))]
+
+mod auth;
+mod call;
+mod dispatch;
+mod error;
+mod headers;
+mod operation;
+mod page;
+mod path;
+mod phone_numbers;
+mod state;
+mod timestamp;
+mod version;
+
+pub use dispatch::router;
+pub use error::ApiError;
+pub use state::{Clock, Environment, Settings, State};

@@ -1,0 +1,5 @@
+//! Phone numbers: search, purchase, release, catalogue, reservations.
+
+use crate::path::Route;
+
+pub(crate) static ROUTES: &[Route] = &[];

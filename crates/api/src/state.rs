@@ -1,0 +1,84 @@
+//! What every request shares.
+
+use arc_swap::ArcSwap;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use trunkline_numbers::RuleBook;
+use trunkline_storage::{Store, Subscription, Topic};
+
+/// What every request shares. Clones share it.
+#[derive(Clone)]
+pub struct State(Arc<Shared>);
+
+/// The contents of [`State`].
+pub struct Shared {
+    /// The database.
+    pub store: Store,
+    /// The rules of provisioning in force; whoever reloads them swaps them here.
+    pub rules: Arc<ArcSwap<RuleBook>>,
+    /// What the operator set.
+    pub settings: Settings,
+    clock: Clock,
+}
+
+/// What the operator set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whether the fictional numbers 555-0100 to 555-0199 may be sold (NUM-10, NUM-11).
+    pub environment: Environment,
+    /// The URL under which this service is reached, without a slash at its end: the issuer of user tokens in
+    /// the OpenID document.
+    pub issuer: String,
+}
+
+/// Whether real numbers are at stake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// Fictional numbers can be sold, to a simulator.
+    Test,
+    /// Fictional, reserved and test numbers are refused.
+    Live,
+}
+
+/// Where the time comes from.
+#[derive(Debug, Clone)]
+pub enum Clock {
+    /// From the operating system.
+    System,
+    /// From whoever sets it, in milliseconds since the Unix epoch.
+    Set(Arc<AtomicI64>),
+}
+
+impl State {
+    /// Puts together what every request shares.
+    pub fn new(store: Store, rules: Arc<ArcSwap<RuleBook>>, settings: Settings, clock: Clock) -> Self {
+        Self(Arc::new(Shared { store, rules, settings, clock }))
+    }
+
+    /// Returns the time, in milliseconds since the Unix epoch.
+    pub fn now_unix_ms(&self) -> i64 {
+        match &self.clock {
+            Clock::System => {
+                let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+            }
+            Clock::Set(unix_ms) => unix_ms.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Returns where word comes that numbers, their owners, trunks or routes changed: the routing table has to
+    /// be built again.
+    pub fn changed(&self) -> Subscription {
+        self.store.subscribe(Topic::Routing)
+    }
+}
+
+impl Deref for State {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
