@@ -22,6 +22,8 @@ statements! {
         WHERE h.reservation = $1 AND n.state = 'reserved' AND n.reservation = $1 AND n.free_from_ms > $2 \
         ORDER BY h.e164";
     LIST = "SELECT * FROM reservations WHERE resource = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4";
+    SEARCHES = "SELECT COUNT(*) AS count FROM reservations WHERE resource = $1 AND id >= $2 AND kind = 'search' \
+        AND created_ms > $3";
     SET_STATE = "UPDATE reservations SET state = $2 WHERE id = $1";
     SET_EXPIRY = "UPDATE reservations SET expires_ms = $2 WHERE id = $1";
     NUMBERS = "SELECT * FROM reservation_numbers WHERE reservation = $1 ORDER BY e164";
@@ -338,6 +340,17 @@ pub async fn list(
 ) -> Result<Vec<Reservation>, Error> {
     let rows = db.fetch_all(LIST, values![resource, kind.as_str(), after, i64::from(limit)]).await?;
     rows.iter().map(|row| read(row, now_unix_ms)).collect()
+}
+
+/// Counts the searches of a resource made after a time, those that were given up too, as long as their ids are
+/// of version 7: no row with an id of before that time is looked at.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn searches_since(db: &mut Connection, resource: Uuid, since_unix_ms: i64) -> Result<u64, Error> {
+    // RFC 9562 §5.7: the first 48 bits are the time.
+    let first = Uuid::from_u128(u128::try_from(since_unix_ms).unwrap_or(0) << 80);
+    db.fetch_one(SEARCHES, values![resource, first, since_unix_ms]).await?.narrow("count")
 }
 
 /// Forgets the reservations made before a time, and returns how many. What was bought stays bought.

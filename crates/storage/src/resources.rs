@@ -22,6 +22,9 @@ statements! {
     // Shared by those who act on the record, against those who change or delete it.
     BY_ID_STEADY = sqlite "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL"
         postgres "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL FOR SHARE";
+    // Held by one unit at a time.
+    BY_ID_ALONE = sqlite "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL"
+        postgres "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL FOR UPDATE";
     BY_ID_TO_DELETE = sqlite "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL"
         postgres "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL FOR UPDATE";
     BY_NAME = "SELECT * FROM resources WHERE name = $1 AND deleted_ms IS NULL";
@@ -174,6 +177,15 @@ pub async fn by_id(db: &mut Connection, id: Uuid) -> Result<Option<Resource>, Er
 /// Those of a statement.
 pub async fn by_id_steady(db: &mut Connection, id: Uuid) -> Result<Option<Resource>, Error> {
     db.fetch_optional(BY_ID_STEADY, values![id]).await?.as_ref().map(read).transpose()
+}
+
+/// Returns a resource for a unit that must not run beside another of the same resource, such as one that counts
+/// against a quota and then adds to the count.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn by_id_alone(db: &mut Connection, id: Uuid) -> Result<Option<Resource>, Error> {
+    db.fetch_optional(BY_ID_ALONE, values![id]).await?.as_ref().map(read).transpose()
 }
 
 /// Returns the resource with a name.

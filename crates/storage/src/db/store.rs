@@ -13,11 +13,10 @@ use tokio::sync::mpsc;
 /// The database. Clones share it.
 #[derive(Clone)]
 pub struct Store {
-    engine: Engine,
+    engine: Arc<Engine>,
     shared: Arc<Shared>,
 }
 
-#[derive(Clone)]
 enum Engine {
     Sqlite { readers: SqlitePool, writers: SqlitePool, orders: mpsc::Sender<Order> },
     Postgres { pool: PgPool },
@@ -38,7 +37,7 @@ impl Store {
         } else {
             return Err(Error::Url("it must begin with sqlite: or postgres:"));
         };
-        Ok(Self { engine, shared })
+        Ok(Self { engine: Arc::new(engine), shared })
     }
 
     /// Runs a unit of work in one transaction and returns its result when that is on disk.
@@ -56,7 +55,7 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let (unit, result) = unit(work);
-        match &self.engine {
+        match &*self.engine {
             Engine::Sqlite { orders, .. } => {
                 orders.send(Order::Run(unit)).await.map_err(|_| Error::Stopped)?;
             }
@@ -73,7 +72,7 @@ impl Store {
     /// # Errors
     /// [`Error::Open`] when none can be had.
     pub async fn read(&self) -> Result<Connection, Error> {
-        match &self.engine {
+        match &*self.engine {
             Engine::Sqlite { readers, .. } => readers.acquire().await.map(Connection::sqlite),
             Engine::Postgres { pool } => pool.acquire().await.map(Connection::postgres),
         }
@@ -87,7 +86,7 @@ impl Store {
 
     /// Finishes what was ordered and closes every connection; for SQLite the log is folded into the file.
     pub async fn close(&self) {
-        match &self.engine {
+        match &*self.engine {
             Engine::Sqlite { readers, writers, orders } => {
                 // Fails when another clone has closed the store, which is what is wanted.
                 let _ = orders.send(Order::Close).await;
@@ -127,10 +126,20 @@ impl Store {
         Statistics {
             units: self.shared.units.load(Ordering::Relaxed),
             commits: self.shared.commits.load(Ordering::Relaxed),
-            waiting: match &self.engine {
+            waiting: match &*self.engine {
                 Engine::Sqlite { orders, .. } => orders.max_capacity() - orders.capacity(),
                 Engine::Postgres { .. } => 0,
             },
+        }
+    }
+}
+
+impl Drop for Engine {
+    /// Marks the pools closed, which ends the tasks that watch for changes.
+    fn drop(&mut self) {
+        match self {
+            Self::Sqlite { readers, .. } => drop(readers.close()),
+            Self::Postgres { pool } => drop(pool.close()),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! Word may come late, twice or without need, and is lost in a crash: it wakes, it does not inform, and
 //! whoever must not miss a change looks for himself from time to time too.
 
+use sqlx::pool::CloseEvent;
 use sqlx::postgres::PgListener;
 use sqlx::{PgPool, SqlitePool};
 use std::sync::Arc;
@@ -120,9 +121,9 @@ impl Exchange {
 /// commit at a time.
 pub(super) async fn announce_by_postgres(pool: PgPool, exchange: Arc<Exchange>) {
     loop {
-        exchange.announce.notified().await;
-        if pool.is_closed() {
-            return;
+        tokio::select! {
+            () = exchange.announce.notified() => {}
+            () = pool.close_event() => return,
         }
         let bits = exchange.unannounced.swap(0, Ordering::AcqRel);
         if bits != 0 {
@@ -143,7 +144,15 @@ pub(super) async fn listen_to_postgres(pool: PgPool, exchange: Arc<Exchange>) {
         }
         // Whatever was said in between was missed.
         exchange.tell(Topics::ALL);
-        tokio::time::sleep(LISTEN_AGAIN_AFTER).await;
+        pause(LISTEN_AGAIN_AFTER, pool.close_event()).await;
+    }
+}
+
+/// Waits for a time, or until the store is closed.
+async fn pause(time: Duration, closed: CloseEvent) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = closed => {}
     }
 }
 
@@ -171,7 +180,7 @@ pub(super) async fn watch_sqlite(pool: SqlitePool, exchange: Arc<Exchange>) {
             (Ok(version), _) => last = Some(version),
             (Err(error), _) => tracing::debug!(error = %error, "the file's version cannot be read"),
         }
-        tokio::time::sleep(FILE_INTERVAL).await;
+        pause(FILE_INTERVAL, pool.close_event()).await;
     }
 }
 
