@@ -1,6 +1,6 @@
 //! A new INVITE: admitted and sent on, or refused with a reason.
 
-use super::{B2bua, MediaInterface, Owner};
+use super::{B2bua, Core, MediaInterface, Owner};
 use crate::call::identity::{Caller, InvalidCaller};
 use crate::call::{Call, NewCall};
 use crate::event::{CallEvent, Side};
@@ -139,7 +139,7 @@ impl B2bua {
         let near = self.core.media_interface(source);
         let others = self.core.config.media.iter().copied().filter(|other| Some(*other) != near);
         for interface in near.into_iter().chain(others) {
-            let address = trunk.advertised.unwrap_or(interface.advertised);
+            let address = Core::media_address(trunk, interface);
             // The port is set when the bridge has one.
             let media = MediaSession::new(Local::new(address, 0, &trunk.media), seed);
             match offer.map(|offer| media.read_offer(offer)) {

@@ -207,6 +207,13 @@ impl Core {
         self.config.media.iter().find(|interface| interface.bind.is_ipv4() == family).copied()
     }
 
+    /// Returns the address that a trunk's peers are told for media on an interface: the trunk's own, if that is of
+    /// the interface's family.
+    pub(crate) fn media_address(trunk: &Trunk, interface: MediaInterface) -> IpAddr {
+        let own = trunk.advertised.filter(|own| own.is_ipv4() == interface.bind.is_ipv4());
+        own.unwrap_or(interface.advertised)
+    }
+
     /// Returns the interface for media to a gateway. A name that is not looked up yet gets the first interface.
     pub(crate) fn media_towards(&self, host: &Host) -> Option<MediaInterface> {
         match host {

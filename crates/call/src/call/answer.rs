@@ -66,15 +66,13 @@ impl Call {
     }
 
     fn note_ringing(&mut self, core: &mut Core, now: Instant, has_media: bool) {
-        let first = self.rang.is_none();
+        let Some(attempt) = &mut self.attempt else { return };
+        let first = !std::mem::replace(&mut attempt.rings, true);
         let first_media = has_media && !self.early_media && self.caller_offer.is_some();
         if first {
-            self.rang = Some(now);
+            self.rang.get_or_insert(now);
             self.stage = Stage::Ringing;
-            let ring_max = self.attempt.as_ref().map(|attempt| attempt.trunk.ring_max);
-            if let Some(ring_max) = ring_max {
-                core.timers.set(self.id.serial, CallTimer::Ring, now + ring_max);
-            }
+            core.timers.set(self.id.serial, CallTimer::Ring, now + attempt.trunk.ring_max);
         }
         if first || first_media {
             core.event(CallEvent::Ringing { call: self.id, early_media: first_media });

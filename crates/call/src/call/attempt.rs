@@ -32,6 +32,8 @@ pub(super) struct Attempt {
     pub(super) bridged: Option<Negotiated>,
     /// Whether anything has come from the gateway.
     pub(super) heard: bool,
+    /// Whether a 18x has come.
+    pub(super) rings: bool,
     /// The Call-ID, where the first sign of life is waited for.
     call_id: Option<String>,
 }
@@ -117,7 +119,7 @@ impl Call {
             return false;
         }
         let Some(opened) = self.bridge_towards(core, trunk, &gateway) else { return false };
-        let address = trunk.advertised.unwrap_or(opened.callee.advertised);
+        let address = Core::media_address(trunk, opened.callee);
         let local = Local::new(address, opened.ports[1], &trunk.media);
         let mut media = MediaSession::new(local, core.random());
         let view = self.caller_offer.as_ref().and_then(|offer| self.caller.media.read_offer(offer).ok());
@@ -178,6 +180,7 @@ impl Call {
             forks: Vec::new(),
             bridged: None,
             heard: false,
+            rings: false,
             call_id,
         });
         true
@@ -220,7 +223,7 @@ impl Call {
         let opened = Opened { id, ports, callee };
         self.bridge = Some(opened);
         self.caller.bridged = None;
-        let address = self.caller.trunk.advertised.unwrap_or(self.caller_interface.advertised);
+        let address = Core::media_address(&self.caller.trunk, self.caller_interface);
         self.caller.media.set_local(Local::new(address, ports[0], &self.caller.trunk.media));
         Some(opened)
     }

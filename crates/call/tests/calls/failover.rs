@@ -205,7 +205,13 @@ fn after_mere_ringing_another_gateway_is_tried() {
     world.run_ms(50);
     world.reject(CALLEE, callee, 503);
     world.run_ms(50);
-    world.incoming(SECOND);
+    let second = world.incoming(SECOND);
+    world.ring(SECOND, second, 180);
+    world.run_for(Duration::from_secs(59));
+    assert_eq!(world.statuses(CALLER), [180, 180]);
+    world.reject(SECOND, second, 486);
+    world.run_ms(50);
+    assert_eq!(world.record().cause.stage, Stage::Ringing);
 }
 
 #[test]

@@ -75,6 +75,25 @@ fn with_every_gateway_down_calls_are_tried_all_the_same() {
     assert_eq!(world.statuses(CALLER), [200]);
 }
 
+#[test]
+fn calls_that_a_gateway_does_not_answer_count_like_probes() {
+    let mut setup = Setup::two_gateways();
+    setup.callee_trunk.health =
+        Some(HealthPolicy { interval: Duration::from_secs(3600), down_after: 3, up_after: 2 });
+    let mut world = World::of(setup);
+    world.dead.insert(world.ends[CALLEE].at.ip());
+    for _ in 0..3 {
+        assert_eq!(changes(&world), []);
+        world.dial(CALLER);
+        world.run_ms(4100);
+        world.incoming(SECOND);
+    }
+    assert_eq!(changes(&world), [(false, 1)]);
+    world.dial(CALLER);
+    world.run_ms(50);
+    world.incoming(SECOND);
+}
+
 fn options(world: &mut World, end: usize) -> u16 {
     let here = "203.0.113.1:5060".parse().unwrap();
     let profile = world.ends[end].ua.config().profile.clone();
