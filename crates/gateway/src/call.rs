@@ -12,7 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, sleep_until, timeout};
-use trunkline_media::{dtmf, wav};
+use trunkline_media::frame::CLOCK_RATE;
+use trunkline_media::{DigitTiming, dtmf, wav};
 use trunkline_model::{Host, LegQuality, MediaPolicy, Transport};
 use trunkline_sandbox::{Config, Dial, Endpoint, Event, Heard, Plan};
 use trunkline_sip::resolve::Destination;
@@ -21,6 +22,9 @@ use trunkline_sip::user_agent;
 
 /// How long to talk when there is nothing to play and no digits to send.
 const LISTEN: Duration = Duration::from_secs(10);
+
+/// How long the line stays open after the last sound or digit, for an echo or an answer to come back.
+const TAIL: Duration = Duration::from_secs(2);
 
 /// How long the process stays behind the call: a BYE that was lost is sent again after half a second
 /// (RFC 3261 §17.1.2.2).
@@ -42,7 +46,11 @@ pub fn call(arguments: &cli::Call) -> anyhow::Result<bool> {
     if let Some((path, mut file)) = record {
         let recording = wav::write(&heard.recording)?;
         file.write_all(&recording).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("recorded {:.1} s to {}", heard.recording.len() as f64 / 8000.0, path.display());
+        println!(
+            "recorded {:.1} s to {}",
+            heard.recording.len() as f64 / f64::from(CLOCK_RATE),
+            path.display()
+        );
     }
     Ok(answered)
 }
@@ -126,19 +134,16 @@ fn plan(arguments: &cli::Call) -> anyhow::Result<Plan> {
     if let Some(unknown) = digits.chars().find(|digit| dtmf::Event::from_digit(*digit).is_none()) {
         anyhow::bail!("{unknown:?} is not a digit: only 0-9, *, # and A-D are");
     }
-    let says_something = play.is_some() || !digits.is_empty();
-    let lasts = match (arguments.duration, says_something) {
-        (Some(secs), _) => Some(Duration::from_secs(secs)),
-        (None, true) => None,
-        (None, false) => Some(LISTEN),
+    let play = play.unwrap_or_default();
+    let timing = DigitTiming::default();
+    let playing = Duration::from_secs_f64(play.len() as f64 / f64::from(CLOCK_RATE));
+    let dialling = (timing.duration + timing.gap) * u32::try_from(digits.len()).unwrap_or(u32::MAX);
+    let lasts = match arguments.duration {
+        Some(secs) => Duration::from_secs(secs),
+        None if play.is_empty() && digits.is_empty() => LISTEN,
+        None => playing + dialling + TAIL,
     };
-    Ok(Plan {
-        play: play.unwrap_or_default(),
-        digits,
-        record: arguments.record.is_some(),
-        ends_after_play: lasts.is_none(),
-        lasts,
-    })
+    Ok(Plan { play, digits, record: arguments.record.is_some(), lasts: Some(lasts), ends_after_play: false })
 }
 
 fn read_wav(path: &Path) -> anyhow::Result<Arc<[i16]>> {

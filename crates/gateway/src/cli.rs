@@ -107,8 +107,8 @@ pub struct Call {
     /// Send these digits (0-9 * # A-D) by telephone events, after what is played.
     #[arg(long, value_name = "DIGITS")]
     pub dtmf: Option<String>,
-    /// Hang up after that many seconds of talking. Default: when everything was played and sent, or after ten
-    /// seconds when there is neither.
+    /// Hang up after that many seconds of talking. Default: two seconds after everything was played and sent, or
+    /// after ten seconds when there is neither.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub duration: Option<u64>,
     /// Give up when nobody has answered after that many seconds.

@@ -7,25 +7,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+use trunkline_model::{CallRecord, Party, Stage};
 
 /// Longest wait for anything that should happen at once; reached only when a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Gateway {
+struct Program {
     child: Child,
     ready: Value,
     log: mpsc::Receiver<String>,
 }
 
+/// `trunkline serve`.
+struct Gateway;
+
 impl Gateway {
-    fn start(config: &Path) -> Self {
-        let mut child = binary()
-            .args(["serve", "--ready-json", "--config"])
-            .arg(config)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    fn start(config: &Path) -> Program {
+        Program::start(&["serve", "--ready-json", "--config", config.to_str().unwrap()])
+    }
+}
+
+impl Program {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child =
+            binary().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -81,7 +86,7 @@ impl Gateway {
     }
 }
 
-impl Drop for Gateway {
+impl Drop for Program {
     fn drop(&mut self) {
         // Either may fail only because it has ended already.
         let _ = self.child.kill();
@@ -114,6 +119,37 @@ fn config(directory: &Path, routes: &str) -> PathBuf {
     );
     std::fs::write(&path, text).unwrap();
     path
+}
+
+/// Returns what the journal has kept, the latest first.
+fn records(directory: &Path) -> Vec<CallRecord> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = format!("sqlite:{}/calls.db", directory.display());
+        let store = trunkline_storage::Store::open(&url).await.unwrap();
+        let mut db = store.read().await.unwrap();
+        let filter = trunkline_storage::calls::Filter::default();
+        trunkline_storage::calls::list(&mut db, &filter, None, 10).await.unwrap().0
+    })
+}
+
+/// Starts a sandbox carrier and a gateway that sends all calls from this address there.
+fn carrier_and_gateway(directory: &Path) -> (Program, Program) {
+    let sandbox = Program::start(&["sandbox", "--listen", "127.0.0.2:0", "--ready-json"]);
+    let port = sandbox.address("sip_udp").port();
+    let routes = format!(
+        "[[trunk]]\nname = \"carrier\"\nsources = [\"127.0.0.2\"]\n[[trunk.gateway]]\nhost = \"127.0.0.2\"\n\
+         port = {port}\n[[trunk]]\nname = \"us\"\nsources = [\"127.0.0.1\"]\n[[route]]\nprefix = \"+1\"\n\
+         from = [\"us\"]\ntrunks = [\"carrier\"]\n"
+    );
+    let gateway = Gateway::start(&config(directory, &routes));
+    (sandbox, gateway)
+}
+
+fn call(gateway: &Program, number: &str) -> Command {
+    let mut command = binary();
+    command.args(["call", number, "--via", &gateway.address("sip_udp").to_string()]);
+    command
 }
 
 const NO_GATEWAY: &str = "[[trunk]]\nname = \"us\"\nsources = [\"127.0.0.1\"]\n";
@@ -211,14 +247,7 @@ fn a_refused_call_leaves_a_record() {
     gateway.signal("-TERM");
     assert_eq!(gateway.ended().code(), Some(0));
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let records = runtime.block_on(async {
-        let url = format!("sqlite:{}/calls.db", directory.path().display());
-        let store = trunkline_storage::Store::open(&url).await.unwrap();
-        let mut db = store.read().await.unwrap();
-        let filter = trunkline_storage::calls::Filter::default();
-        trunkline_storage::calls::list(&mut db, &filter, None, 10).await.unwrap().0
-    });
+    let records = records(directory.path());
     assert_eq!(records.len(), 1);
     assert_eq!((records[0].to.as_str(), records[0].cause.sip), ("+14255550101", 404));
 }
@@ -248,4 +277,69 @@ fn what_would_happen_to_a_saved_invite_is_told_with_an_exit_status() {
     let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{printed}");
     assert!(printed.contains("us: yes") && printed.contains("refused with 404"), "{printed}");
+}
+
+#[test]
+fn a_call_to_the_sandbox_is_answered_heard_and_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_sandbox, mut gateway) = carrier_and_gateway(directory.path());
+    let tone: Vec<i16> = (0..8000).map(|n| (8000.0 * f64::sin(f64::from(n) * 0.7854)) as i16).collect();
+    let (play, record) = (directory.path().join("play.wav"), directory.path().join("record.wav"));
+    std::fs::write(&play, trunkline_media::wav::write(&tone).unwrap()).unwrap();
+
+    let mut call = call(&gateway, "+14255550111");
+    let output =
+        call.arg("--play").arg(&play).arg("--record").arg(&record).args(["--dtmf", "5#"]).output().unwrap();
+
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    assert!(printed.contains("heard digit 5\nheard digit #\n"), "digits are echoed: {printed}");
+    let heard = trunkline_media::wav::read(std::fs::File::open(&record).unwrap()).unwrap();
+    let power = |samples: &[i16]| samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
+    let (sent, heard) = (power(&tone), power(&heard));
+    assert!((0.7..1.5).contains(&(heard / sent)), "the echo is as loud as the tone: {}", heard / sent);
+
+    gateway.signal("-TERM");
+    assert_eq!(gateway.ended().code(), Some(0));
+    let [record] = &records(directory.path())[..] else { panic!("not one record") };
+    assert_eq!((record.cause.sip, record.cause.ended_by), (200, Party::Caller));
+    assert_eq!(record.trunk_out.as_ref().unwrap().as_str(), "carrier");
+    for media in [&record.caller_media, &record.callee_media] {
+        let media = media.as_ref().unwrap();
+        assert!(media.packets_received > 50 && media.packets_refused == 0, "{media:?}");
+    }
+}
+
+#[test]
+fn a_call_that_nobody_takes_is_told_by_the_exit_status() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_sandbox, gateway) = carrier_and_gateway(directory.path());
+    let output = call(&gateway, "+14255550103").output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("ended with 486"), "{printed}");
+}
+
+#[test]
+fn calls_that_outlast_the_drain_are_ended_and_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_sandbox, mut gateway) = carrier_and_gateway(directory.path());
+    let call =
+        call(&gateway, "+14255550111").args(["--duration", "600"]).stdout(Stdio::piped()).spawn().unwrap();
+    gateway.logged("call answered");
+
+    gateway.signal("-TERM");
+    gateway.logged("draining");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert_eq!(gateway.invite(&socket, "+14255550100"), "SIP/2.0 503 Service Unavailable");
+    gateway.signal("-TERM");
+
+    let output = call.wait_with_output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "it had been answered: {printed}");
+    assert_eq!(gateway.ended().code(), Some(0));
+    let records = records(directory.path());
+    let ours: Vec<_> = records.iter().filter(|record| record.cause.stage == Stage::Answered).collect();
+    assert_eq!(ours.len(), 1, "{records:#?}");
+    assert_eq!(ours[0].cause.ended_by, Party::Trunkline);
 }
