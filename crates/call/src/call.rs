@@ -50,6 +50,7 @@ pub(crate) struct Call {
     caller: Leg,
     /// What the caller offered; none when it left the offer to us.
     caller_offer: Option<Bytes>,
+    caller_prack: Prack,
     caller_interface: MediaInterface,
     /// The attempt under way, until it is answered.
     attempt: Option<Attempt>,
@@ -108,7 +109,19 @@ pub(crate) struct NewCall {
     pub(crate) hops_left: u8,
     pub(crate) caller: Leg,
     pub(crate) caller_offer: Option<Bytes>,
+    pub(crate) caller_prack: Prack,
     pub(crate) caller_interface: MediaInterface,
+}
+
+/// Whether provisional responses to the caller are reliable (RFC 3262).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prack {
+    /// None is.
+    Never,
+    /// Those with a session description are.
+    WithMedia,
+    /// All are.
+    Always,
 }
 
 impl Call {
@@ -125,6 +138,7 @@ impl Call {
             stage: Stage::Admission,
             caller: new.caller,
             caller_offer: new.caller_offer,
+            caller_prack: new.caller_prack,
             caller_interface: new.caller_interface,
             attempt: None,
             callee: None,

@@ -34,6 +34,11 @@ impl Leg {
         Wish { direction: other.wish, prefer: other.codec() }
     }
 
+    /// Whether the peer has been told where our media is.
+    pub(crate) fn is_described(&self) -> bool {
+        self.media.is_offering() || self.media.negotiated().is_some()
+    }
+
     /// Makes an offer to this leg.
     pub(crate) fn offer(&mut self, wish: Wish) -> Bytes {
         self.offered = wish.direction;

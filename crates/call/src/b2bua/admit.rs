@@ -2,7 +2,7 @@
 
 use super::{B2bua, Core, MediaInterface, Owner};
 use crate::call::identity::{Caller, InvalidCaller};
-use crate::call::{Call, NewCall};
+use crate::call::{Call, NewCall, Prack};
 use crate::event::{CallEvent, Side};
 use crate::explain::{Admitted, Asked, Refusal, decide, explain};
 use crate::leg::Leg;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trunkline_media::offer::Error;
 use trunkline_media::{Direction, Local, MediaSession};
-use trunkline_model::{CallRecord, Cause, Party, Q850, Stage, Trunk};
+use trunkline_model::{CallRecord, Cause, Party, Q850, Reliability, Stage, Trunk};
 use trunkline_sip::header::Name;
 use trunkline_sip::message::Message;
 use trunkline_sip::transport::Flow;
@@ -76,6 +76,7 @@ impl B2bua {
                 hops_left: request.max_forwards().unwrap_or(HOPS).min(HOPS).saturating_sub(1),
                 caller,
                 caller_offer: offer,
+                caller_prack: prack(request, admitted.trunk.reliability),
                 caller_interface: ready.interface,
             },
         );
@@ -207,6 +208,17 @@ impl Asked {
     /// Returns what an INVITE asks that came on a path.
     pub fn of(request: &Message, flow: Flow) -> Self {
         asked(request, flow)
+    }
+}
+
+fn prack(request: &Message, ours: Reliability) -> Prack {
+    let requires = request.lists(Name::Require, "100rel");
+    let supports = requires || request.lists(Name::Supported, "100rel");
+    match ours {
+        Reliability::Required if supports => Prack::Always,
+        Reliability::Supported if requires => Prack::Always,
+        Reliability::Supported if supports => Prack::WithMedia,
+        Reliability::Off | Reliability::Supported | Reliability::Required => Prack::Never,
     }
 }
 

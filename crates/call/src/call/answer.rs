@@ -1,8 +1,8 @@
 //! Ringing, early media and the answer.
 
-use super::Call;
 use super::attempt::Attempt;
 use super::reason::Reason;
+use super::{Call, Prack};
 use crate::b2bua::{CallTimer, Core};
 use crate::command::{BridgeCommand, Gate};
 use crate::event::{CallEvent, Side};
@@ -84,14 +84,42 @@ impl Call {
         let Some(session) = self.caller.session else { return };
         let status = if matches!(status, 180..=183) { status } else { 183 };
         let mut reply = Reply::new(status);
-        if has_media && let Some(sdp) = self.answer_for_caller(None) {
-            self.early_media = true;
+        let sdp = match self.caller_offer {
+            Some(_) if has_media => self.answer_for_caller(None),
+            Some(_) => None,
+            None => self.early_offer(has_media),
+        };
+        if let Some(sdp) = sdp {
             reply = reply.with_sdp(sdp);
-            self.bridge_leg(core, Side::Caller);
-            self.open_gate(core, Gate::Early);
         }
+        self.bridge_leg(core, Side::Caller);
+        self.let_early_media_through(core);
         if let Err(error) = core.ua.progress(now, session, reply) {
             tracing::debug!(call = %self.id, %error, "18x not passed on");
+        }
+    }
+
+    /// Returns our offer to a caller that made none, where a reliable 18x can carry it: the first reliable response
+    /// has to (RFC 3261 §13.2.1), and without it there is no early media.
+    fn early_offer(&mut self, has_media: bool) -> Option<Bytes> {
+        let wanted = match self.caller_prack {
+            Prack::Never => false,
+            Prack::WithMedia => has_media,
+            Prack::Always => true,
+        };
+        if !wanted || self.caller.is_described() {
+            return None;
+        }
+        let prefer = self.early_codec();
+        Some(self.caller.offer(Wish { direction: Direction::SendRecv, prefer }))
+    }
+
+    /// Opens the bridge for early media once both sides are agreed on theirs.
+    fn let_early_media_through(&mut self, core: &mut Core) {
+        let has_media = self.attempt.as_ref().is_some_and(|attempt| attempt.bridged.is_some());
+        if has_media && self.caller.media.negotiated().is_some() {
+            self.early_media = true;
+            self.open_gate(core, Gate::Early);
         }
     }
 
@@ -160,12 +188,14 @@ impl Call {
         }
         let wish = Leg::wish_for(&callee);
         let sdp = match self.answer_for_caller(Some(wish)) {
-            Some(answer) => answer,
-            None => self.caller.offer(wish),
+            Some(answer) => Some(answer),
+            // The offer in a 18x, whose PRACK is on the way, is the only one.
+            None if self.caller.media.is_offering() => None,
+            None => Some(self.caller.offer(wish)),
         };
         self.callee = Some(callee);
         if let Some(session) = self.caller.session {
-            let accepted = core.ua.accept(now, session, Headers::new(), Some(sdp));
+            let accepted = core.ua.accept(now, session, Headers::new(), sdp);
             if let Err(error) = accepted {
                 tracing::warn!(call = %self.id, %error, "the caller could not be answered");
             }
@@ -196,6 +226,9 @@ impl Call {
                 Some(Err(_)) | None => leg.media.rollback(),
             }
             self.bridge_leg(core, side);
+        }
+        if self.stage != Stage::Answered {
+            return self.let_early_media_through(core);
         }
         self.catch_up(core, now);
     }

@@ -208,8 +208,10 @@ impl Call {
             self.tell_bridge(core, BridgeCommand::NewLeg { side: Side::Callee, latch });
             return Some(opened);
         }
-        // Ports that the caller was told must not change, and it is told none before early media, after which
-        // no other gateway is tried.
+        // Ports that the caller was told must not change.
+        if self.caller.is_described() {
+            return None;
+        }
         if let Some(opened) = self.bridge.take() {
             core.close_bridge(opened.id);
         }

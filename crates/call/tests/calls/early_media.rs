@@ -260,7 +260,42 @@ fn a_fork_that_is_gone_says_nothing_to_the_caller() {
 }
 
 #[test]
-fn a_caller_without_offer_that_requires_prack_is_not_offered_anything_half() {
+fn a_caller_without_offer_is_offered_media_in_the_first_reliable_response_and_hears_early_media() {
+    for required in [Reliability::Required, Reliability::Supported] {
+        let mut setup = Setup::default();
+        setup.end_profile.reliability = required;
+        let mut world = World::of(setup);
+        let caller = world.dial_with(CALLER, |_| {});
+        world.run_ms(50);
+        let callee = world.incoming(CALLEE);
+        let early = world.sdp(CALLEE, 6000, "8", "sendrecv");
+        world.ring_with(CALLEE, callee, 183, early.clone());
+        world.run_ms(100);
+        let (offer, fork) = match world.next(CALLER) {
+            Event::Progress { body: Some(Body::Offer(offer)), fork, reliable: true, .. } => (offer, fork),
+            other => panic!("{other:?}"),
+        };
+        let answer = world.sdp(CALLER, 4000, "8", "sendrecv");
+        world.with(CALLER, |ua, now| ua.answer_progress(now, caller, fork, answer)).unwrap();
+        world.run_ms(100);
+        let to_caller = rtp_of(std::str::from_utf8(&offer).unwrap());
+        let to_callee = world.relay(CALLEE);
+        let both = [(CALLER, 4000, to_caller, 8), (CALLEE, 6000, to_callee, 8)];
+        world.talk_for(5, &both);
+        assert_eq!((world.heard(CALLER, 4000).len(), world.heard(CALLEE, 6000).len()), (5, 0));
+
+        world.with(CALLEE, |ua, now| ua.accept(now, callee, Default::default(), None)).unwrap();
+        world.run_ms(100);
+        assert_eq!(world.statuses(CALLER), [183, 200]);
+        world.talk_for(5, &both);
+        assert_eq!((world.heard(CALLER, 4000).len(), world.heard(CALLEE, 6000).len()), (10, 5));
+        world.hang_up(CALLER, caller);
+        world.settle();
+    }
+}
+
+#[test]
+fn an_answer_that_comes_before_the_prack_waits_for_it() {
     let mut setup = Setup::default();
     setup.end_profile.reliability = Reliability::Required;
     let mut world = World::of(setup);
@@ -268,33 +303,23 @@ fn a_caller_without_offer_that_requires_prack_is_not_offered_anything_half() {
     world.run_ms(50);
     let callee = world.incoming(CALLEE);
     world.ring(CALLEE, callee, 180);
-    world.run_ms(200);
+    world.run_ms(50);
     let answer = world.sdp(CALLEE, 6000, "0", "sendrecv");
     world.answer(CALLEE, callee, answer);
-    world.run_ms(200);
-    let mut offered = None;
-    while let Some(event) = world.ends[CALLER].events.pop_front() {
-        match event {
-            Event::Progress { body: Some(Body::Offer(offer)), fork, .. } => {
-                let answer = world.sdp(CALLER, 4000, "0", "sendrecv");
-                world.with(CALLER, |ua, now| ua.answer_progress(now, caller, fork, answer)).unwrap();
-                offered = Some(offer);
-            }
-            Event::Answered { body: Some(Body::Offer(offer)), .. } => {
-                let answer = world.sdp(CALLER, 4000, "0", "sendrecv");
-                world.with(CALLER, |ua, now| ua.ack(now, caller, answer)).unwrap();
-                offered = Some(offer);
-            }
-            Event::Progress { .. } | Event::Answered { .. } => {}
-            other => panic!("{other:?}"),
-        }
-        world.run_ms(200);
-    }
-    assert!(offered.is_some());
-    world.run_ms(500);
-    assert_eq!(world.statuses(CALLER).last(), Some(&200));
-    let to_caller = rtp_of(std::str::from_utf8(&offered.unwrap()).unwrap());
+    world.run_ms(100);
+    let (offer, fork) = match world.next(CALLER) {
+        Event::Progress { body: Some(Body::Offer(offer)), fork, .. } => (offer, fork),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(world.statuses(CALLER), [180]);
+    let answer = world.sdp(CALLER, 4000, "0", "sendrecv");
+    world.with(CALLER, |ua, now| ua.answer_progress(now, caller, fork, answer)).unwrap();
+    world.run_ms(100);
+    assert_eq!(world.statuses(CALLER), [180, 200]);
+    let to_caller = rtp_of(std::str::from_utf8(&offer).unwrap());
     let to_callee = world.relay(CALLEE);
     world.talk_for(5, &[(CALLER, 4000, to_caller, 0), (CALLEE, 6000, to_callee, 0)]);
     assert_eq!((world.heard(CALLER, 4000).len(), world.heard(CALLEE, 6000).len()), (5, 5));
+    world.hang_up(CALLEE, callee);
+    world.settle();
 }
