@@ -207,9 +207,8 @@ async fn stock(store: &Store) -> Uuid {
                     suspended_unix_ms: None,
                 };
                 resources::insert(db, &resource, &[]).await?;
-                for index in 0..NUMBERS {
-                    numbers::import(db, &new_number(index), ACT).await?;
-                }
+                let new: Vec<_> = (0..NUMBERS).map(new_number).collect();
+                numbers::import(db, &new, ACT).await?;
                 Ok(())
             })
         })

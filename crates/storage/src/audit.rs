@@ -2,6 +2,7 @@
 
 use crate::db::{Connection, Row, Value, statements, values};
 use crate::error::Error;
+use crate::numbers::Act;
 use trunkline_model::{E164, NumberState};
 use uuid::Uuid;
 
@@ -9,6 +10,10 @@ statements! {
     INSERT = "INSERT INTO audit \
         (at_ms, actor, action, e164, resource, from_state, to_state, version, detail) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    INSERT_IMPORTS = sqlite "INSERT INTO audit (at_ms, actor, action, e164, to_state, version) \
+        SELECT $2, $3, 'import', value, 'available', 1 FROM json_each($1)"
+        postgres "INSERT INTO audit (at_ms, actor, action, e164, to_state, version) \
+        SELECT $2, $3, 'import', value, 'available', 1 FROM jsonb_array_elements_text($1) AS number (value)";
     LIST = "SELECT * FROM audit WHERE id > $1 ORDER BY id LIMIT $2";
     BY_NUMBER = "SELECT * FROM audit WHERE e164 = $1 AND id > $2 ORDER BY id LIMIT $3";
     BY_RESOURCE = "SELECT * FROM audit WHERE resource = $1 AND id > $2 ORDER BY id LIMIT $3";
@@ -79,6 +84,12 @@ pub async fn append(db: &mut Connection, entry: &Entry<'_>) -> Result<(), Error>
         Value::json(entry.detail.as_ref()),
     ];
     db.execute(INSERT, values).await.map(drop)
+}
+
+/// Appends an entry for each number that came into the inventory.
+pub(crate) async fn append_imports(db: &mut Connection, numbers: &[E164], act: Act<'_>) -> Result<(), Error> {
+    let values = values![Value::json(Some(&numbers)), act.now_unix_ms, act.actor];
+    db.execute(INSERT_IMPORTS, values).await.map(drop)
 }
 
 /// Returns up to `limit` entries behind the entry `after`, oldest first.

@@ -22,14 +22,24 @@ pub use ownership::{
 use crate::audit;
 use crate::db::{Connection, Row, Topic, statements, values};
 use crate::error::Error;
+use serde_json::json;
+use std::collections::BTreeSet;
 use trunkline_model::{Capability, E164, NumberState, NumberType, TrunkId};
 use uuid::Uuid;
 
 statements! {
-    INSERT = "INSERT INTO numbers (e164, trunk, country, number_type, area_code, region, city, calling_offered, \
-        sms_offered, monthly_cost_minor, currency, state, version, free_from_ms, changed_ms) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'available', 1, 0, $12) \
-        ON CONFLICT (e164) DO NOTHING";
+    // Many in one trip: an array of numbers, each an array in the order of the columns.
+    INSERT = sqlite "INSERT INTO numbers (e164, trunk, country, number_type, area_code, region, city, \
+        calling_offered, sms_offered, monthly_cost_minor, currency, state, version, free_from_ms, changed_ms) \
+        SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
+        value->>8, value->>9, value->>10, 'available', 1, 0, $2 \
+        FROM json_each($1) WHERE TRUE ON CONFLICT (e164) DO NOTHING RETURNING e164"
+        postgres "INSERT INTO numbers (e164, trunk, country, number_type, area_code, region, city, \
+        calling_offered, sms_offered, monthly_cost_minor, currency, state, version, free_from_ms, changed_ms) \
+        SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, \
+        CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), CAST(value->>9 AS BIGINT), value->>10, \
+        'available', 1, 0, $2 \
+        FROM jsonb_array_elements($1) AS number (value) ON CONFLICT (e164) DO NOTHING RETURNING e164";
     BY_E164 = "SELECT * FROM numbers WHERE e164 = $1";
     LIST = "SELECT * FROM numbers WHERE e164 > $1 AND ($2 = '' OR state = $2) ORDER BY e164 LIMIT $3";
     COUNT = "SELECT state, COUNT(*) AS count FROM numbers GROUP BY state ORDER BY state";
@@ -97,6 +107,9 @@ pub struct Act<'a> {
     pub now_unix_ms: i64,
 }
 
+/// Numbers of one statement: some hundred kilobytes of text.
+const IMPORT_BATCH: usize = 1_000;
+
 /// What became of an operator's wish to move a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moved {
@@ -108,39 +121,41 @@ pub enum Moved {
     Unknown,
 }
 
-/// Takes a number into the inventory. Returns false when it is there already.
+/// Takes numbers into the inventory, and returns those that were there already, which stay as they are.
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn import(db: &mut Connection, new: &NewNumber, act: Act<'_>) -> Result<bool, Error> {
-    let values = values![
-        new.number.to_string(),
-        new.trunk.as_str(),
-        new.country.as_str(),
-        new.number_type.as_str(),
-        new.area_code.as_str(),
-        new.region.as_str(),
-        new.city.as_str(),
+pub async fn import(db: &mut Connection, new: &[NewNumber], act: Act<'_>) -> Result<Vec<E164>, Error> {
+    let mut known: BTreeSet<E164> = new.iter().map(|new| new.number).collect();
+    for batch in new.chunks(IMPORT_BATCH) {
+        let batch: serde_json::Value = batch.iter().map(columns).collect();
+        let mut imported = Vec::new();
+        for row in db.fetch_all(INSERT, values![batch, act.now_unix_ms]).await? {
+            let number = row.parse("e164")?;
+            known.remove(&number);
+            imported.push(number);
+        }
+        audit::append_imports(db, &imported, act).await?;
+    }
+    db.notify(Topic::Routing);
+    Ok(known.into_iter().collect())
+}
+
+/// Returns a number as an array in the order of the columns of [`INSERT`].
+fn columns(new: &NewNumber) -> serde_json::Value {
+    json!([
+        new.number,
+        new.trunk,
+        new.country,
+        new.number_type,
+        new.area_code,
+        new.region,
+        new.city,
         bits(new.calling),
         bits(new.sms),
         new.monthly_cost_minor,
-        new.currency.as_str(),
-        act.now_unix_ms,
-    ];
-    if db.execute(INSERT, values).await? == 0 {
-        return Ok(false);
-    }
-    let entry = audit::Entry {
-        at_unix_ms: act.now_unix_ms,
-        actor: act.actor,
-        action: "import",
-        number: Some(new.number),
-        resource: None,
-        transition: Some((None, NumberState::Available, 1)),
-        detail: None,
-    };
-    audit::append(db, &entry).await?;
-    Ok(true)
+        new.currency,
+    ])
 }
 
 /// Returns a number.

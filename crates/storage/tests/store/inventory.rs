@@ -91,9 +91,8 @@ pub(crate) async fn stock(store: &Store, count: u32, name: &str) -> Uuid {
         .write(move |db| {
             Box::pin(async move {
                 resources::insert(db, &resource, &[]).await?;
-                for index in 0..count {
-                    assert!(numbers::import(db, &new_number(index), at(NOW)).await?);
-                }
+                let new: Vec<_> = (0..count).map(new_number).collect();
+                assert_eq!(numbers::import(db, &new, at(NOW)).await?, []);
                 Ok(())
             })
         })

@@ -426,7 +426,15 @@ async fn an_import_repeats_without_harm(database: Database) {
     let buyer = stock(&store, 1, "contoso").await;
     let id = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
     purchase(&store, buyer, id, NOW).await.unwrap();
-    assert!(!write!(store, |db| numbers::import(db, &new_number(0), at(NOW)).await));
+    let again = [new_number(0), new_number(1)];
+    assert_eq!(write!(store, |db| numbers::import(db, &again, at(NOW)).await), [number(0)]);
+    let mut db = store.read().await.unwrap();
+    let imported = numbers::by_e164(&mut db, number(1)).await.unwrap().unwrap();
+    drop(db);
+    assert_eq!(
+        (imported.imported, imported.state, imported.version),
+        (new_number(1), NumberState::Available, 1)
+    );
     assert_eq!(state(&store).await, NumberState::Assigned);
     assert_eq!(check_invariants(&store, &[buyer]).await, 1);
 }
