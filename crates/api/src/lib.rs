@@ -22,4 +22,5 @@ mod version;
 
 pub use dispatch::router;
 pub use error::ApiError;
+pub use phone_numbers::cycle;
 pub use state::{Clock, Environment, Settings, State};

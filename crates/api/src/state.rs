@@ -1,5 +1,6 @@
 //! What every request shares.
 
+use crate::phone_numbers::UnderWay;
 use arc_swap::ArcSwap;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub struct Shared {
     pub rules: Arc<ArcSwap<RuleBook>>,
     /// What the operator set.
     pub settings: Settings,
+    pub(crate) purchases: UnderWay,
     clock: Clock,
 }
 
@@ -54,7 +56,7 @@ pub enum Clock {
 impl State {
     /// Puts together what every request shares.
     pub fn new(store: Store, rules: Arc<ArcSwap<RuleBook>>, settings: Settings, clock: Clock) -> Self {
-        Self(Arc::new(Shared { store, rules, settings, clock }))
+        Self(Arc::new(Shared { store, rules, settings, purchases: UnderWay::default(), clock }))
     }
 
     /// Returns the time, in milliseconds since the Unix epoch.

@@ -68,7 +68,7 @@ pub(super) struct PurchaseRequest {
 }
 
 /// Asks for what a reservation holds to be bought; may be left out whole.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReservationPurchaseRequest {
     #[serde(default)]

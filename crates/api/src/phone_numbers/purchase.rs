@@ -1,0 +1,141 @@
+//! Purchase of what a search or a reservation holds.
+
+use super::cycle;
+use super::decide::decide;
+use super::unit::{self, Undone};
+use super::wire::{PurchaseRequest, ReservationPurchaseRequest};
+use crate::call::Call;
+use crate::error::ApiError;
+use crate::operation::{self, Kind};
+use crate::state::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use trunkline_numbers::Denial;
+use trunkline_numbers::eligibility::Request;
+use trunkline_storage::numbers::{self, Act};
+use trunkline_storage::operations::{self, Operation};
+use trunkline_storage::reservations::{self, Purchase, Reservation};
+use trunkline_storage::resources::{self, Resource};
+use trunkline_storage::{Connection, Error};
+use uuid::Uuid;
+
+pub(super) async fn search(call: Call) -> Result<Response, ApiError> {
+    let asked: PurchaseRequest = call.json()?;
+    let id = asked.search_id.parse().map_err(|_| unknown(&asked.search_id))?;
+    buy(&call, Kind::Purchase, reservations::Kind::Search, id).await
+}
+
+/// One client sends no body here.
+pub(super) async fn reservation(call: Call) -> Result<Response, ApiError> {
+    let _asked: ReservationPurchaseRequest = call.json_or_default()?;
+    let text = call.parameters.value("reservationId");
+    let id = text.parse().map_err(|_| unknown(text))?;
+    buy(&call, Kind::ReservationPurchase, reservations::Kind::Reservation, id).await
+}
+
+async fn buy(call: &Call, kind: Kind, held_by: reservations::Kind, id: Uuid) -> Result<Response, ApiError> {
+    let tenant = call.tenant()?;
+    let resource = tenant.resource.id;
+    let limit = call.state.rules.load().active().1.limits.purchase_requests_per_tenant;
+    let Some(_under_way) = call.state.purchases.begin(resource, limit) else {
+        let message = format!("The resource may have {limit} purchases under way at once.");
+        let busy = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
+        return Err(busy.with_retry_after(RETRY_AFTER_SECS));
+    };
+    let order = Order { state: call.state.clone(), resource, actor: tenant.actor(), kind, held_by, id };
+    let outcome = unit::write(&call.state, move |db| {
+        let order = order.clone();
+        Box::pin(async move { order.run(db).await })
+    });
+    match outcome.await? {
+        Outcome::Ended(operation) => Ok(operation::accepted(kind, &operation, call.version)),
+        Outcome::Denied(denial) => Err(denial.into()),
+    }
+}
+
+/// A purchase as its unit needs it.
+#[derive(Clone)]
+struct Order {
+    state: State,
+    resource: Uuid,
+    actor: String,
+    kind: Kind,
+    held_by: reservations::Kind,
+    id: Uuid,
+}
+
+/// What became of a unit that stays.
+enum Outcome {
+    /// The purchase was made, now or before, or came too late.
+    Ended(Operation),
+    /// The rules do not allow it any more; the numbers are free again.
+    Denied(Denial),
+}
+
+impl Order {
+    async fn run(self, db: &mut Connection) -> Result<Outcome, Undone> {
+        let now_unix_ms = self.state.now_unix_ms();
+        let act = Act { actor: &self.actor, now_unix_ms };
+        let record = resources::by_id_steady(db, self.resource).await?.ok_or_else(ApiError::denied)?;
+        let held = reservations::to_change(db, self.resource, self.id, now_unix_ms).await?;
+        let held = held.filter(|held| held.kind == self.held_by).ok_or_else(|| unknown(&self.id))?;
+        if held.state == reservations::State::Active
+            && let Err(denial) = self.decide_again(db, &record, &held).await?
+        {
+            reservations::cancel(db, self.resource, self.id, act).await?;
+            return Ok(Outcome::Denied(denial));
+        }
+        let renews_unix_ms = cycle::renewal(now_unix_ms, 1);
+        let state = match reservations::purchase(db, self.resource, self.id, renews_unix_ms, act).await? {
+            Purchase::Done(_) | Purchase::DoneBefore(_) => operations::State::Succeeded,
+            Purchase::Expired => operations::State::Failed {
+                code: "ReservationExpired".to_owned(),
+                message: "The numbers were held until a time that has passed. Search again.".to_owned(),
+            },
+            Purchase::Empty if held.state == reservations::State::Active => {
+                return Err(ApiError::conflict("The reservation holds no numbers.").into());
+            }
+            Purchase::Empty | Purchase::Unknown => return Err(unknown(&self.id).into()),
+        };
+        // The operation has the id of what is bought: buying it again is asking after the same operation (INV-5).
+        let operation =
+            operation::record(self.resource, self.kind, self.id, self.id.to_string(), state, now_unix_ms);
+        if let Some(before) = operations::by_id(db, self.resource, &operation.id).await? {
+            return Ok(Outcome::Ended(before));
+        }
+        operations::insert(db, &operation).await?;
+        Ok(Outcome::Ended(operation))
+    }
+
+    /// Decides for each number, on what the record and the rule book say now (PROV-20).
+    async fn decide_again(
+        &self,
+        db: &mut Connection,
+        record: &Resource,
+        held: &Reservation,
+    ) -> Result<Result<(), Denial>, Error> {
+        for (number, terms) in &held.numbers {
+            let Some(number) = numbers::by_e164(db, *number).await? else { continue };
+            let request = Request {
+                number_country: number.imported.country,
+                number_type: number.imported.number_type,
+                assignment: terms.assignment_type,
+                calling: terms.calling,
+                sms: terms.sms,
+                // The number was found, so its area code is one.
+                area_code: None,
+            };
+            if let Err(denial) = decide(&self.state, record, &request) {
+                return Ok(Err(denial));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+fn unknown(id: &(impl std::fmt::Display + ?Sized)) -> ApiError {
+    ApiError::not_found(format!("There is no search or reservation {id}."))
+}
+
+/// A purchase takes as long as a few syncs of the disk.
+const RETRY_AFTER_SECS: u32 = 1;
