@@ -112,6 +112,7 @@ loadmodule "tm.so"
 loadmodule "sl.so"
 loadmodule "rr.so"
 loadmodule "pv.so"
+loadmodule "textops.so"
 loadmodule "siputils.so"
 request_route {{
     if (has_totag()) {{

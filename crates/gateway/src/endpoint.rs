@@ -8,6 +8,7 @@ use crate::dns::{Question, Resolver};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Net, bind_tcp, bind_udp};
 use anyhow::Context;
+use rustix::net::{SendFlags, sendto};
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -239,7 +240,8 @@ impl MediaPorts {
             Channel::Rtp => rtp,
             Channel::Rtcp => rtcp,
         };
-        // Media that the system does not take now is too late anyway.
-        let _ = port.socket.try_send_to(bytes, remote);
+        // Not by way of the runtime, which takes a new socket for unwritable until it has looked at it. Media that
+        // the system does not take now is too late anyway.
+        let _ = sendto(&port.socket, bytes, SendFlags::empty(), &remote);
     }
 }
