@@ -125,7 +125,8 @@ fn floor(arguments: &[String]) -> Result<()> {
         epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None)?;
         for event in events.drain(..) {
             let at = event.data.u64() as usize;
-            let (partner, to) = if at % 2 == 0 { (at + 1, callee_media) } else { (at - 1, caller_media) };
+            let (partner, to) =
+                if at.is_multiple_of(2) { (at + 1, callee_media) } else { (at - 1, caller_media) };
             if let Ok((length, _)) = sockets[at].recv_from(&mut buffer) {
                 sockets[partner].send_to(&buffer[..length], to)?;
             }

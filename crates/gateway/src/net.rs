@@ -151,3 +151,6 @@ pub(crate) fn source_towards(peer: IpAddr) -> Option<IpAddr> {
 
 /// Any port does; nothing is sent.
 const DISCARD: u16 = 9;
+
+#[cfg(test)]
+mod tests;

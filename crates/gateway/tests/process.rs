@@ -283,7 +283,7 @@ fn what_would_happen_to_a_saved_invite_is_told_with_an_exit_status() {
 fn a_call_to_the_sandbox_is_answered_heard_and_recorded() {
     let directory = tempfile::tempdir().unwrap();
     let (_sandbox, mut gateway) = carrier_and_gateway(directory.path());
-    let tone: Vec<i16> = (0..8000).map(|n| (8000.0 * f64::sin(f64::from(n) * 0.7854)) as i16).collect();
+    let tone: Vec<i16> = (0..8000).map(|n| (8000.0 * f64::sin(f64::from(n) * 0.8)) as i16).collect();
     let (play, record) = (directory.path().join("play.wav"), directory.path().join("record.wav"));
     std::fs::write(&play, trunkline_media::wav::write(&tone).unwrap()).unwrap();
 
