@@ -8,6 +8,7 @@ use crate::bridge::BridgeConfig;
 use crate::command::BridgeCommand;
 use crate::event::{CallEvent, Side};
 use crate::trunk::{Behaviour, Choice};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trunkline_media::{Direction, Local, MediaSession, Negotiated, OfferView, Wish};
@@ -129,25 +130,7 @@ impl Call {
         self.tried.push((trunk.id.clone(), gateway.clone()));
         let waits = self.has_more(core, now);
         let call_id = waits.then(|| format!("{:016x}{:016x}", core.random(), core.random()));
-        let (domain, authority) = domains(trunk, &gateway);
-        let user = escape_user(&self.route.dial).into_owned();
-        let mut headers = Headers::new();
-        for (name, value) in self.who.assertion(trunk, &domain) {
-            headers.push(name, value);
-        }
-        let params = InviteParams {
-            destination: destination(&gateway),
-            uri: format!("sip:{user}@{authority}"),
-            from: self.who.from(&domain),
-            to: format!("<sip:{user}@{domain}>"),
-            contact_user: None,
-            call_id: call_id.clone(),
-            max_forwards: self.hops_left,
-            routes: Vec::new(),
-            headers,
-            offer: Some(offer),
-            profile: core.profile(trunk, gateway.transport),
-        };
+        let params = self.invite_params(core, trunk, &gateway, offer, call_id.clone());
         let session = match core.ua.invite(now, params) {
             Ok(session) => session,
             Err(error) => {
@@ -184,6 +167,36 @@ impl Call {
             call_id,
         });
         true
+    }
+
+    /// Writes the INVITE for a gateway: nothing of the caller's own INVITE is copied into it.
+    fn invite_params(
+        &self,
+        core: &Core,
+        trunk: &Trunk,
+        gateway: &Gateway,
+        offer: Bytes,
+        call_id: Option<String>,
+    ) -> InviteParams {
+        let (domain, authority) = domains(trunk, gateway);
+        let user = escape_user(&self.route.dial).into_owned();
+        let mut headers = Headers::new();
+        for (name, value) in self.who.assertion(trunk, &domain) {
+            headers.push(name, value);
+        }
+        InviteParams {
+            destination: destination(gateway),
+            uri: format!("sip:{user}@{authority}"),
+            from: self.who.from(&domain),
+            to: format!("<sip:{user}@{domain}>"),
+            contact_user: None,
+            call_id,
+            max_forwards: self.hops_left,
+            routes: Vec::new(),
+            headers,
+            offer: Some(offer),
+            profile: core.profile(trunk, gateway.transport),
+        }
     }
 
     /// Counts the call on a trunk, instead of on the one tried before.

@@ -8,6 +8,7 @@ mod hold;
 mod identity;
 mod limits;
 mod media;
+mod noise;
 mod record;
 mod refused;
 mod world;
