@@ -11,11 +11,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 use trunkline_media::frame::CLOCK_RATE;
 use trunkline_media::{DigitTiming, dtmf, wav};
 use trunkline_model::{Host, LegQuality, MediaPolicy, Transport};
-use trunkline_sandbox::{Config, Dial, Endpoint, Event, Heard, Plan};
+use trunkline_sandbox::{Config, Dial, Endpoint, Event, Heard, LineId, Plan};
 use trunkline_sip::resolve::Destination;
 use trunkline_sip::transport::Target;
 use trunkline_sip::user_agent;
@@ -77,18 +77,25 @@ async fn place(arguments: &cli::Call, plan: Plan) -> anyhow::Result<(bool, Heard
         media: MediaPolicy::default(),
         serves: false,
     };
-    let now = Instant::now();
-    let mut shell = Shell::new(Endpoint::new(config, random(), now), sockets, local.ip())?;
+    let endpoint = Endpoint::new(config, random(), Instant::now());
+    let mut shell = Shell::new(endpoint, sockets, local.ip())?;
     println!("calling {uri}");
     let line = shell.command(|endpoint, now| endpoint.dial(now, dial));
+    let ended = follow(&mut shell, line, Duration::from_secs(arguments.ring)).await;
+    // No event can come any more, only the answer to our BYE.
+    let _ = timeout(GOODBYE, shell.next_event()).await;
+    Ok(ended)
+}
 
-    let ring_until = now + Duration::from_secs(arguments.ring);
-    let mut answered_at = None;
+/// Tells what happens to the call until it is over; returns whether it was answered, and what was heard.
+async fn follow(shell: &mut Shell, line: LineId, ring_max: Duration) -> (bool, Heard) {
+    let began = Instant::now();
+    let mut answered_at: Option<Instant> = None;
     let mut gave_up = false;
-    let ended = loop {
+    loop {
         let event = tokio::select! {
             event = shell.next_event() => event,
-            () = sleep_until(ring_until.into()), if answered_at.is_none() && !gave_up => {
+            () = sleep_until((began + ring_max).into()), if answered_at.is_none() && !gave_up => {
                 println!("not answered in time");
                 gave_up = true;
                 shell.command(|endpoint, now| endpoint.hang_up(now, line));
@@ -107,25 +114,20 @@ async fn place(arguments: &cli::Call, plan: Plan) -> anyhow::Result<(bool, Heard
             }
             Event::Answered { .. } => {
                 answered_at = Some(Instant::now());
-                println!("answered after {:.1} s", now.elapsed().as_secs_f64());
+                println!("answered after {:.1} s", began.elapsed().as_secs_f64());
             }
             Event::Digit { digit, .. } => println!("heard digit {digit}"),
-            Event::Ended { answered, status, why, heard, .. } => break (answered, status, why, heard),
+            Event::Ended { answered, status, why, heard, .. } => {
+                println!("ended with {status}: {}", why.escape_debug());
+                if let Some(answered_at) = answered_at {
+                    println!("talked for {:.1} s", answered_at.elapsed().as_secs_f64());
+                }
+                return (answered, heard);
+            }
             // It serves none: they were refused.
             Event::Incoming { .. } => {}
         }
-    };
-    let (answered, status, why, heard) = ended;
-    println!("ended with {status}: {}", why.escape_debug());
-    if let Some(answered_at) = answered_at {
-        println!("talked for {:.1} s", answered_at.elapsed().as_secs_f64());
     }
-    // Nothing can come that matters any more, except the answer to our BYE.
-    let _ =
-        timeout(GOODBYE, async { while !matches!(shell.next_event().await, Event::Ended { .. }) {} }).await;
-    // What waits for a connection's own task to write it.
-    sleep(Duration::ZERO).await;
-    Ok((answered, heard))
 }
 
 fn plan(arguments: &cli::Call) -> anyhow::Result<Plan> {

@@ -187,7 +187,10 @@ impl Config {
     /// # Errors
     /// The text has problems.
     pub fn parse(path: &Path, text: &str) -> Result<Loaded, ConfigError> {
-        let (read, problems, _) = read(text);
+        let (read, mut problems, _) = read(text);
+        if let Some(config) = read.as_ref().filter(|_| problems.is_empty()) {
+            problems.extend(check::routing(config));
+        }
         match read {
             Some(mut config) if problems.is_empty() => {
                 config.overlay(|name| std::env::var(name).ok());

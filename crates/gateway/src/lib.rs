@@ -1,5 +1,8 @@
 //! The binary: sockets, tasks, configuration and command line.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
 pub mod app;
 mod call;
 pub mod cli;

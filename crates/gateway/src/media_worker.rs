@@ -370,6 +370,8 @@ impl Worker {
 
     /// Drops the bridge that panicked.
     fn blame(&mut self) {
+        // Commands may be left that the panic came before.
+        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
         let Some(slot) = self.current.take().and_then(|id| self.slots.remove(id)) else { return };
         self.metrics.panics.add(1);
         tracing::error!(bridge = slot.id.0, "a bridge panicked and was dropped");

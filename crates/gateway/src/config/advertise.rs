@@ -142,7 +142,7 @@ fn is_public(address: IpAddr) -> bool {
             !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || carrier_nat)
         }
         IpAddr::V6(ip) => {
-            let first = ip.segments()[0];
+            let [first, ..] = ip.segments();
             let unique_local = first & 0xfe00 == 0xfc00;
             let link_local = first & 0xffc0 == 0xfe80;
             !(ip.is_loopback() || ip.is_unspecified() || unique_local || link_local)

@@ -1,9 +1,10 @@
 //! Checks that need more than one key, and what single keys share.
 
-use super::reader::{Section, Value};
+use super::reader::{Problem, Section, Value};
 use super::{Config, RtpPorts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use trunkline_call::{RouteProblem, RoutingTable};
 use trunkline_model::{E164, Transport, TrunkId};
 
 /// Checks what spans sections. `root` names the places.
@@ -77,6 +78,19 @@ fn trunks_exist(
     if trunks.iter().collect::<BTreeSet<_>>().len() != trunks.len() {
         section.problem(key, "names a trunk twice");
     }
+}
+
+/// Returns what the routing table itself objects to. Where it does, a check with a place is missing above.
+pub(super) fn routing(config: &Config) -> Vec<Problem> {
+    let (trunks, dids, routes) = (config.trunks.clone(), config.dids.clone(), config.routes.clone());
+    let refused = RoutingTable::new(trunks, dids, routes).err().unwrap_or_default();
+    let problem = |problem: RouteProblem| Problem {
+        line: 1,
+        column: 1,
+        key: String::new(),
+        message: problem.to_string(),
+    };
+    refused.into_iter().map(problem).collect()
 }
 
 /// Returns the sections that became a part of the configuration, in step with it: those whose name could be read.

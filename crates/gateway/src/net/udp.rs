@@ -37,8 +37,10 @@ pub(super) struct Datagrams {
 pub(crate) fn bind(local: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
     let socket = if local.is_ipv6() { bind_ipv6_only(local)? } else { UdpSocket::bind(local)? };
     socket.set_nonblocking(true)?;
-    // The system grants what its limits allow; less is no reason not to start.
-    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+    // Beyond the system's limit (net.core.rmem_max) where we may; else what that grants is no reason not to start.
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER_BYTES).is_err() {
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+    }
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES);
     // Without ICMP errors a dead gateway is found out by its silence, which takes longer.
     let _ = match local {
