@@ -112,9 +112,12 @@ fn a_response_that_matches_nothing_is_dropped() {
 
 // Refusals (RFC 3261 §8.2, §16.3).
 
+/// What is replaced in a request, the status that it then gets, and a header of the answer.
+type Fault = (&'static str, &'static str, u16, Option<(Name, &'static str)>);
+
 #[test]
 fn each_fault_of_a_request_has_its_answer() {
-    let cases: &[(&str, &str, u16, Option<(Name, &str)>)] = &[
+    let cases: &[Fault] = &[
         ("Max-Forwards: 70", "Max-Forwards: 0", 483, None),
         ("Supported: timer", "Require: 100rel, foo, timer, bar", 420, Some((Name::Unsupported, "foo, bar"))),
         ("INVITE sip:+14255550100@127.0.0.2", "INVITE urn:service:sos", 416, None),

@@ -75,9 +75,12 @@ pub struct Net {
     pub loss: u64,
     /// Most delay of a packet; anything above the least reorders.
     pub delay_max: Duration,
-    drops: Vec<(usize, Box<dyn Fn(&Message) -> bool>)>,
+    drops: Vec<(usize, Wanted)>,
     pub lost: u32,
 }
+
+/// Says which messages a rule is about.
+type Wanted = Box<dyn Fn(&Message) -> bool>;
 
 pub fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
