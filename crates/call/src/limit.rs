@@ -41,7 +41,7 @@ impl Default for Limits {
 ///
 /// It holds one second's worth of tokens, so that a burst of as many calls as are allowed in a second passes.
 #[derive(Debug, Clone)]
-pub struct TokenBucket {
+pub(crate) struct TokenBucket {
     interval: Duration,
     tolerance: Duration,
     /// When the bucket will be full again.
@@ -50,18 +50,18 @@ pub struct TokenBucket {
 
 impl TokenBucket {
     /// Returns a full bucket that gains `per_sec` tokens a second. Zero counts as one.
-    pub fn new(per_sec: u32, now: Instant) -> Self {
+    pub(crate) fn new(per_sec: u32, now: Instant) -> Self {
         let interval = Duration::from_secs(1) / per_sec.max(1);
         Self { interval, tolerance: Duration::from_secs(1).saturating_sub(interval), full_at: now }
     }
 
     /// Whether a token is there.
-    pub fn has(&self, now: Instant) -> bool {
+    pub(crate) fn has(&self, now: Instant) -> bool {
         self.full_at.saturating_duration_since(now) <= self.tolerance
     }
 
     /// Takes a token if one is there.
-    pub fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let there = self.has(now);
         if there {
             self.full_at = self.full_at.max(now) + self.interval;

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 /// The port that was given back longest ago is given out first, so that late packets of an old call have the
 /// longest time to die out before they could meet a new one.
 #[derive(Debug)]
-pub struct PortPool {
+pub(crate) struct PortPool {
     free: VecDeque<u16>,
     size: usize,
 }
@@ -19,7 +19,7 @@ impl PortPool {
     ///
     /// # Errors
     /// [`ConfigError::PortRange`] when there is none.
-    pub fn new(range: RangeInclusive<u16>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(range: RangeInclusive<u16>) -> Result<Self, ConfigError> {
         let (first, last) = (*range.start(), *range.end());
         let free: VecDeque<u16> = range.filter(|port| *port != 0 && port % 2 == 0 && *port < last).collect();
         if free.is_empty() {
@@ -29,7 +29,7 @@ impl PortPool {
     }
 
     /// Takes two RTP ports, one for each leg of a call.
-    pub fn take_pair(&mut self) -> Option<[u16; 2]> {
+    pub(crate) fn take_pair(&mut self) -> Option<[u16; 2]> {
         if self.free.len() < 2 {
             return None;
         }
@@ -37,17 +37,17 @@ impl PortPool {
     }
 
     /// Takes ports back. They must have come from [`take_pair`](Self::take_pair), and their sockets be closed.
-    pub fn give_back(&mut self, ports: [u16; 2]) {
+    pub(crate) fn give_back(&mut self, ports: [u16; 2]) {
         self.free.extend(ports);
     }
 
     /// Returns how many RTP ports are in use.
-    pub fn in_use(&self) -> usize {
+    pub(crate) fn in_use(&self) -> usize {
         self.size - self.free.len()
     }
 
     /// Returns how many RTP ports are free.
-    pub fn free(&self) -> usize {
+    pub(crate) fn free(&self) -> usize {
         self.free.len()
     }
 }

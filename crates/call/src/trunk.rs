@@ -50,7 +50,7 @@ struct GatewayState {
 
 /// How a gateway behaved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Behaviour {
+pub(crate) enum Behaviour {
     /// It answered an OPTIONS with anything but 503: even 404 and 405 come from a living SIP element.
     Alive,
     /// No answer, a transport failure, or 503 to an OPTIONS.
@@ -59,20 +59,20 @@ pub enum Behaviour {
 
 /// A gateway that has just gone down or come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthChange {
+pub(crate) struct HealthChange {
     /// The trunk it belongs to.
-    pub trunk: TrunkId,
+    pub(crate) trunk: TrunkId,
     /// The gateway.
-    pub gateway: Gateway,
+    pub(crate) gateway: Gateway,
     /// Whether it is up now.
-    pub up: bool,
+    pub(crate) up: bool,
     /// How many gateways of the trunk are up now.
-    pub up_left: usize,
+    pub(crate) up_left: usize,
 }
 
 /// Which gateways may be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub(crate) enum Choice {
     /// Only those that are well.
     Well,
     /// Only those that are down: all well ones of the whole route have been tried.
@@ -103,7 +103,7 @@ impl Trunks {
     }
 
     /// Takes over a new table. Trunks and gateways that stay keep their calls and their health.
-    pub fn reload(&mut self, table: &RoutingTable, now: Instant) {
+    pub(crate) fn reload(&mut self, table: &RoutingTable, now: Instant) {
         for state in self.states.values_mut() {
             state.retired = table.trunk(&state.trunk.id).is_none();
         }
@@ -120,7 +120,7 @@ impl Trunks {
     ///
     /// # Errors
     /// The cap that is reached.
-    pub fn check_call(&self, trunk: &TrunkId, now: Instant) -> Result<(), Criterion> {
+    pub(crate) fn check_call(&self, trunk: &TrunkId, now: Instant) -> Result<(), Criterion> {
         let Some(state) = self.states.get(trunk) else { return Err(Criterion::NotConfigured) };
         if let Some(max) = state.trunk.calls_max.filter(|max| state.calls >= *max) {
             return Err(Criterion::CallsMax(max));
@@ -135,7 +135,7 @@ impl Trunks {
     ///
     /// # Errors
     /// The cap that is reached.
-    pub fn take_call(&mut self, trunk: &TrunkId, now: Instant) -> Result<(), Criterion> {
+    pub(crate) fn take_call(&mut self, trunk: &TrunkId, now: Instant) -> Result<(), Criterion> {
         self.check_call(trunk, now)?;
         if let Some(state) = self.states.get_mut(trunk) {
             state.calls += 1;
@@ -147,7 +147,7 @@ impl Trunks {
     }
 
     /// Ends a call counted by [`take_call`](Self::take_call).
-    pub fn release_call(&mut self, trunk: &TrunkId) {
+    pub(crate) fn release_call(&mut self, trunk: &TrunkId) {
         let Some(state) = self.states.get_mut(trunk) else { return };
         state.calls = state.calls.saturating_sub(1);
         if state.retired && state.calls == 0 {
@@ -159,7 +159,7 @@ impl Trunks {
     ///
     /// # Errors
     /// Why none is left.
-    pub fn select(
+    pub(crate) fn select(
         &mut self,
         trunk: &TrunkId,
         choice: Choice,
@@ -189,7 +189,7 @@ impl Trunks {
     ///
     /// # Errors
     /// Why not.
-    pub fn check_gateway(
+    pub(crate) fn check_gateway(
         &self,
         trunk: &TrunkId,
         choice: Choice,
@@ -200,7 +200,12 @@ impl Trunks {
     }
 
     /// Notes how a gateway behaved. Without a health policy nothing is concluded from it.
-    pub fn report(&mut self, trunk: &TrunkId, gateway: &Gateway, seen: Behaviour) -> Option<HealthChange> {
+    pub(crate) fn report(
+        &mut self,
+        trunk: &TrunkId,
+        gateway: &Gateway,
+        seen: Behaviour,
+    ) -> Option<HealthChange> {
         let state = self.states.get_mut(trunk)?;
         let policy = state.trunk.health?;
         let held = state.gateways.iter_mut().find(|held| held.gateway == *gateway)?;
@@ -213,7 +218,7 @@ impl Trunks {
     }
 
     /// Notes that a gateway asked to be left alone (503 with Retry-After).
-    pub fn retry_after(&mut self, trunk: &TrunkId, gateway: &Gateway, wait: Duration, now: Instant) {
+    pub(crate) fn retry_after(&mut self, trunk: &TrunkId, gateway: &Gateway, wait: Duration, now: Instant) {
         let held = self.states.get_mut(trunk).map(|state| &mut state.gateways);
         if let Some(held) = held.and_then(|all| all.iter_mut().find(|held| held.gateway == *gateway)) {
             held.retry_at = Some(now + wait.min(RETRY_AFTER_MAX));
@@ -221,12 +226,12 @@ impl Trunks {
     }
 
     /// Returns when the next OPTIONS is due.
-    pub fn next_probe(&self) -> Option<Instant> {
+    pub(crate) fn next_probe(&self) -> Option<Instant> {
         self.next_probe
     }
 
     /// Takes one gateway whose OPTIONS is due, and what follows from its last one never having been answered.
-    pub fn due_probe(&mut self, now: Instant) -> Option<(Arc<Trunk>, Gateway, Option<HealthChange>)> {
+    pub(crate) fn due_probe(&mut self, now: Instant) -> Option<(Arc<Trunk>, Gateway, Option<HealthChange>)> {
         if self.next_probe.is_none_or(|at| at > now) {
             return None;
         }
@@ -248,7 +253,7 @@ impl Trunks {
     }
 
     /// Notes that the last OPTIONS of a gateway has come to an end.
-    pub fn probe_done(
+    pub(crate) fn probe_done(
         &mut self,
         trunk: &TrunkId,
         gateway: &Gateway,

@@ -3,7 +3,7 @@
 use crate::world::{CALLEE, CALLER, NUMBER, SECOND, Setup, World, header, id, trunk};
 use std::time::Duration;
 use trunkline_call::CallEvent;
-use trunkline_model::{Party, Q850, Stage};
+use trunkline_model::{Host, Party, Q850, Stage};
 use trunkline_sip::header::Name;
 use trunkline_sip::method::Method;
 use trunkline_sip::user_agent::{Headers, Reply};
@@ -286,4 +286,42 @@ fn what_is_dialled_is_rewritten_for_each_trunk_by_its_domain() {
     assert_eq!(header(invite, Name::To), "<sip:5551234@sip.west.example>");
     assert!(header(invite, Name::From).contains("@sip.west.example>"));
     assert!(!String::from_utf8_lossy(invite.bytes()).contains(NUMBER));
+}
+
+fn named() -> Setup {
+    let mut setup = Setup::two_gateways();
+    let gateway = &mut setup.callee_trunk.gateways[0];
+    gateway.host = Host::Name("gw.west.example".into());
+    gateway.port = None;
+    setup
+}
+
+#[test]
+fn a_gateway_may_be_a_name_with_several_servers() {
+    let mut world = World::of(named());
+    let ips = vec![world.ends[CALLEE].at.ip(), world.ends[SECOND].at.ip()];
+    world.names.insert("gw.west.example".into(), ips);
+    world.dial(CALLER);
+    world.run_ms(50);
+    let invite = &world.requests(CALLEE, Method::Invite)[0];
+    assert_eq!(invite.uri_text(), format!("sip:{NUMBER}@gw.west.example"));
+    let callee = world.incoming(CALLEE);
+    let answer = world.sdp(CALLEE, 6000, "0", "sendrecv");
+    world.answer(CALLEE, callee, answer);
+    world.run_ms(50);
+    assert_eq!(world.statuses(CALLER), [200]);
+    world.hang_up(CALLEE, callee);
+    world.settle();
+}
+
+#[test]
+fn a_name_that_stands_for_nothing_moves_on() {
+    let mut world = World::of(named());
+    world.dial(CALLER);
+    world.run_ms(50);
+    let second = world.incoming(SECOND);
+    world.reject(SECOND, second, 486);
+    world.run_ms(50);
+    assert_eq!(world.statuses(CALLER), [486]);
+    world.settle();
 }

@@ -19,7 +19,7 @@ use trunkline_sip::UserAgent;
 use trunkline_sip::header::Name;
 use trunkline_sip::message::{Message, response_to};
 use trunkline_sip::method::Method;
-use trunkline_sip::resolve::Destination;
+use trunkline_sip::resolve::{Destination, ResolveError};
 use trunkline_sip::transport::{Advertised, Flow, Listener, Target};
 use trunkline_sip::user_agent::{self, Event, Headers, InviteParams, Profile, Reply, RequestId, SessionId};
 
@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) dead: HashSet<IpAddr>,
     /// Hosts whose sockets are closed: sending there fails.
     pub(crate) closed: HashSet<IpAddr>,
+    /// What names stand for.
+    pub(crate) names: HashMap<String, Vec<IpAddr>>,
     /// Whether the media worker answers a close.
     pub(crate) worker_is_stuck: bool,
     /// Whether the media worker finds its ports taken.
@@ -173,6 +175,7 @@ impl World {
             events: Vec::new(),
             dead: HashSet::new(),
             closed: HashSet::new(),
+            names: HashMap::new(),
             worker_is_stuck: false,
             ports_are_taken: false,
             media: HashMap::new(),
@@ -459,7 +462,16 @@ impl World {
                 let from: SocketAddr = format!("{HERE}:5060").parse().unwrap();
                 self.send_sip(from, transmit.target.remote, transmit.bytes);
             }
-            Output::Resolve { .. } => panic!("no names here"),
+            Output::Resolve { query, host, port, transport } => {
+                let transport = transport.unwrap_or(Transport::Udp);
+                let target = |ip: &IpAddr| Target::new(transport, (*ip, port.unwrap_or(5060)).into());
+                let targets = match self.names.get(&host) {
+                    Some(ips) => Ok(ips.iter().map(target).collect()),
+                    None => Err(ResolveError::NotFound),
+                };
+                let input = user_agent::Input::Resolved { query, targets };
+                self.b2bua.handle_input(self.now, Input::Sip(input));
+            }
             Output::OpenBridge(open) => {
                 if self.ports_are_taken {
                     let event = BridgeEvent::Failed;
