@@ -1,5 +1,6 @@
 //! The end of a call, and its record.
 
+use super::outcome::for_caller;
 use super::reason::Reason;
 use super::{Call, End};
 use crate::b2bua::{CallTimer, Core};
@@ -60,8 +61,14 @@ impl Call {
             Side::Callee => Party::Callee,
         };
         let up = self.stage == Stage::Answered;
+        // What the caller gets, if it is still there to get it.
+        let shown = |status: u16| match (up, side) {
+            (true, Side::Caller | Side::Callee) => 200,
+            (false, Side::Caller) => status,
+            (false, Side::Callee) => for_caller(status),
+        };
         let fault = |status: u16, by: Party, detail: &str| Parting {
-            sip: if up { 200 } else { status },
+            sip: shown(status),
             q850: Q850::from_sip(status),
             by,
             detail: detail.to_owned(),
@@ -72,7 +79,7 @@ impl Call {
                 let said = Reason::of(message);
                 let q850 = said.q850.unwrap_or(Q850::NORMAL_CLEARING);
                 Parting {
-                    sip: if up { 200 } else { 487 },
+                    sip: shown(487),
                     q850,
                     by: peer,
                     detail: String::new(),
