@@ -148,12 +148,13 @@ fn a_call_that_no_gateway_takes_is_refused_once() {
     ];
     let caller = stage.calls(&west, "caller_is_refused.xml", &trunkline).start();
 
-    assert_eq!(final_status(&caller.finish()), Some(503));
+    // RFC 3261 §16.7 item 6: a 503 of the next hop is not one of ours, which would keep the caller away altogether.
+    assert_eq!(final_status(&caller.finish()), Some(500));
     for refusal in refusals {
         let _ = refusal.finish();
     }
     let records = stage.records(trunkline);
-    assert_failed(&records, 503, 34, Party::Callee, CallStage::Routing);
+    assert_failed(&records, 500, 34, Party::Callee, CallStage::Routing);
     assert_eq!(records[0].attempts, 2);
 }
 

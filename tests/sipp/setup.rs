@@ -105,6 +105,8 @@ fn provisional_responses_are_acknowledged_on_both_sides() {
     let callee = stage.answers(&east, "callee_prack.xml").start();
     let caller = stage.calls(&west, "caller_prack.xml", &trunkline).pauses(TALK).start();
 
+    // Until then the caller is not heard: only the callee has early media.
+    let _ = callee.waits_for("ACK", 0);
     converse(&mut End::west(&west, &caller), &mut End::east(&east, &callee));
     let (caller, callee) = (caller.finish(), callee.finish());
 

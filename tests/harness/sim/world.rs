@@ -151,7 +151,12 @@ impl World {
                 return;
             };
             at_this_instant = if at > self.now { 0 } else { at_this_instant + 1 };
-            assert!(at_this_instant < STEPS_MAX, "time stands still: {}\n{}", self.who(at), self.net.ladder());
+            assert!(
+                at_this_instant < STEPS_MAX,
+                "time stands still: {}\n{}",
+                self.who(at),
+                self.net.ladder()
+            );
             self.now = self.now.max(at);
             self.step();
         }
