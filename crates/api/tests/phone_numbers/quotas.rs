@@ -1,0 +1,89 @@
+//! Quotas of a resource (PROV-05).
+
+use crate::shop::{PURCHASE, Shop, geographic};
+use crate::support::{Sent, World};
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::json;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tower::ServiceExt as _;
+use trunkline_numbers::RuleBook;
+use trunkline_storage::Error;
+
+#[tokio::test]
+async fn five_searches_a_week_and_no_pause_is_asked_for_that_a_client_would_sit_out() {
+    let shop = Shop::new().await;
+    shop.set_rules(&RuleBook::default());
+    for area_code in ["206", "206", "425", "425", "212"] {
+        assert_eq!(shop.search(&geographic(area_code)).await.status, 202);
+    }
+    let sixth = shop.search(&geographic("206")).await;
+    assert_eq!((sixth.status.as_u16(), sixth.error_code()), (403, "QuotaExceeded"));
+    assert_eq!(sixth.header("retry-after"), "");
+
+    // What the rules deny is denied as such, whatever the quota.
+    let denied = shop.search(&geographic("416")).await;
+    assert_eq!(denied.error_code(), "AreaCodeInvalid");
+    // Another resource has its own.
+    let (host, key) = ("fabrikam.localhost:8443", b"another-key-0123456789-abcdefghi".as_slice());
+    shop.world.add_resource(uuid::Uuid::from_u128(2), "fabrikam", host, key).await;
+    let sent = Sent::new("POST", crate::shop::SEARCH_US).json(&geographic("206"));
+    assert_eq!(shop.send_as(host, key, sent).await.status, 202);
+
+    shop.world.pass(Duration::from_secs(7 * 86_400));
+    assert_eq!(shop.search(&geographic("206")).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_search_called_off_still_counts() {
+    let shop = Shop::new().await;
+    shop.set_rules(&RuleBook::default());
+    for _ in 0..5 {
+        let answer = shop.search(&geographic("206")).await;
+        let operation = answer.header("operation-location").to_owned();
+        assert_eq!(shop.world.delete(&operation).await.status, 204);
+    }
+    assert_eq!(shop.search(&geographic("206")).await.error_code(), "QuotaExceeded");
+}
+
+#[tokio::test]
+async fn a_second_purchase_at_once_is_asked_to_wait() {
+    let shop = Shop::new().await;
+    shop.set_rules(&RuleBook::default());
+    let (first, _) = shop.find(&geographic("206")).await;
+    let (second, _) = shop.find(&geographic("206")).await;
+    let (release, held) = oneshot::channel::<()>();
+    let store = shop.world.store.clone();
+    let writer = tokio::spawn(async move {
+        let waited: Result<(), Error> = store
+            .write(|_| {
+                Box::pin(async move {
+                    // The writer stands still until both requests are under way.
+                    let _ = held.await;
+                    Ok(())
+                })
+            })
+            .await;
+        waited.unwrap();
+    });
+    let mut one = Box::pin(shop.world.router.clone().oneshot(purchase(&shop.world, &first)));
+    let mut other = Box::pin(shop.world.router.clone().oneshot(purchase(&shop.world, &second)));
+    let (refused, left) = tokio::select! {
+        answer = &mut one => (answer.unwrap(), other),
+        answer = &mut other => (answer.unwrap(), one),
+    };
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(refused.headers()["x-ms-error-code"], "TooManyRequests");
+    release.send(()).unwrap();
+    assert_eq!(left.await.unwrap().status(), 202);
+    writer.await.unwrap();
+    // The pause is over as soon as the purchase is.
+    assert_eq!(shop.purchase(&first).await.status, 202);
+    assert_eq!(shop.purchase(&second).await.status, 202);
+}
+
+fn purchase(world: &World, search: &str) -> Request<Body> {
+    Sent::new("POST", PURCHASE).json(&json!({ "searchId": search })).sign(world.now_unix_ms())
+}
