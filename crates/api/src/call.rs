@@ -53,6 +53,10 @@ impl Call {
         if self.body.is_empty() {
             return Err(ApiError::bad_request("A JSON body is required."));
         }
+        // Read into a structure, a list would be taken for its fields in order.
+        if self.body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(ApiError::invalid("body", "The body must be a JSON object."));
+        }
         serde_json::from_slice(&self.body)
             .map_err(|error| ApiError::invalid("body", format!("The body cannot be read: {error}.")))
     }

@@ -4,10 +4,11 @@ use crate::auth;
 use crate::call::{Call, Query};
 use crate::error::ApiError;
 use crate::headers::Echo;
+use crate::limits::Counted;
 use crate::path::{self, Found, Parameters, Route};
 use crate::state::State;
 use crate::version::Service;
-use crate::{operation, phone_numbers};
+use crate::{identity, openapi, openid, operation, phone_numbers, sip_routing};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -21,14 +22,27 @@ pub fn router(state: State) -> Router {
 
 /// Every operation.
 pub(crate) fn routes() -> impl Iterator<Item = &'static Route> + Clone {
-    [operation::ROUTES, phone_numbers::ROUTES].into_iter().flatten()
+    [
+        identity::ROUTES,
+        phone_numbers::ROUTES,
+        operation::ROUTES,
+        sip_routing::ROUTES,
+        openid::ROUTES,
+        openapi::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 async fn answer(axum::extract::State(state): axum::extract::State<State>, request: Request) -> Response {
     let echo = Echo::of(request.headers());
     let (service, answer) = match path::find(routes(), request.method(), request.uri().path()) {
         Found::Operation(route, parameters) => {
-            (Some(route.service), run(state, route, parameters, request).await)
+            let answer = run(state, route, parameters, request).await;
+            if let Err(error) = &answer {
+                tracing::debug!(operation = route.id, status = %error.status(), code = error.code(), "refused");
+            }
+            (Some(route.service), answer)
         }
         Found::OtherMethods(route, allow) => (Some(route.service), Err(ApiError::method_not_allowed(allow))),
         Found::Nothing => (None, Err(ApiError::not_found("The path leads nowhere."))),
@@ -48,7 +62,9 @@ async fn run(
     let body = read(body).await?;
     let tenant = match route.service {
         Service::Identity | Service::PhoneNumbers | Service::SipRouting => {
-            Some(auth::authenticate(&state, &parts, &body).await?)
+            let tenant = auth::authenticate(&state, &parts, &body).await?;
+            state.limits.count(tenant.resource.id, Counted::All, state.now_unix_ms())?;
+            Some(tenant)
         }
         Service::Documents => None,
     };

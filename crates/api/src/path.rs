@@ -143,3 +143,67 @@ pub(crate) fn encode(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::routes;
+
+    fn operation(method: Method, path: &str) -> Option<(&'static str, Parameters)> {
+        match find(routes(), &method, path) {
+            Found::Operation(route, parameters) => Some((route.id, parameters)),
+            Found::OtherMethods(..) | Found::Nothing => None,
+        }
+    }
+
+    #[test]
+    fn ids_are_found_encoded_and_not() {
+        let user = "8:acs:11111111-2222-4333-8444-555555555555_00000021-aaaa-bbbb-cccc-0123456789ab";
+        for sent in [user.to_owned(), encode(user)] {
+            let path = format!("/identities/{sent}/:issueAccessToken");
+            let (id, parameters) = operation(Method::POST, &path).unwrap();
+            assert_eq!(id, "CommunicationIdentity_IssueAccessToken");
+            assert_eq!(parameters.value("id"), user);
+        }
+    }
+
+    #[test]
+    fn a_literal_segment_wins_over_a_parameter() {
+        let (id, _) = operation(Method::GET, "/phoneNumbers/operations/search_1").unwrap();
+        assert_eq!(id, "PhoneNumbers_GetOperation");
+        let (id, parameters) = operation(Method::GET, "/phoneNumbers/%2B12065550100").unwrap();
+        assert_eq!((id, parameters.value("phoneNumber")), ("PhoneNumbers_GetByNumber", "+12065550100"));
+    }
+
+    #[test]
+    fn verbs_are_segments_or_suffixes_and_never_ids() {
+        assert!(operation(Method::POST, "/sip:testRoutesWithNumber").is_some());
+        assert!(operation(Method::POST, "/availablePhoneNumbers/:purchase").is_some());
+        assert!(operation(Method::DELETE, "/identities/:issueAccessToken").is_none());
+    }
+
+    #[test]
+    fn other_paths_lead_nowhere() {
+        for path in
+            ["", "/", "//", "/sip/", "/identities/", "/identities//:issueAccessToken", "/%zz", "/sip%2F"]
+        {
+            assert!(matches!(find(routes(), &Method::GET, path), Found::Nothing), "{path}");
+        }
+        assert!(operation(Method::DELETE, "/identities/%ff").is_none(), "not UTF-8");
+    }
+
+    #[test]
+    fn another_method_is_told_which_there_are() {
+        let Found::OtherMethods(_, allow) = find(routes(), &Method::PUT, "/sip") else { panic!("found") };
+        assert_eq!(allow, "GET, PATCH");
+    }
+
+    #[test]
+    fn decoding_undoes_encoding() {
+        for text in ["", "plain", "8:acs:a_b", "+1 206", "ümläut/?&=%"] {
+            assert_eq!(decode(&encode(text), false).as_deref(), Some(text));
+        }
+        assert_eq!(decode("New+York%21", true).as_deref(), Some("New York!"));
+        assert_eq!(decode("%4", false), None);
+    }
+}

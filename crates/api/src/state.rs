@@ -1,7 +1,9 @@
 //! What every request shares.
 
+use crate::keys::KeySet;
+use crate::limits::{Limits, Rates};
 use crate::phone_numbers::UnderWay;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,6 +24,8 @@ pub struct Shared {
     /// What the operator set.
     pub settings: Settings,
     pub(crate) purchases: UnderWay,
+    pub(crate) limits: Limits,
+    pub(crate) keys: ArcSwapOption<KeySet>,
     clock: Clock,
 }
 
@@ -33,6 +37,8 @@ pub struct Settings {
     /// The URL under which this service is reached, without a slash at its end: the issuer of user tokens in
     /// the OpenID document.
     pub issuer: String,
+    /// How much each tenant may ask for in a time.
+    pub rates: Rates,
 }
 
 /// Whether real numbers are at stake.
@@ -53,10 +59,19 @@ pub enum Clock {
     Set(Arc<AtomicI64>),
 }
 
+impl Settings {
+    /// The settings of an operator who changed nothing else.
+    pub fn new(environment: Environment, issuer: impl Into<String>) -> Self {
+        Self { environment, issuer: issuer.into(), rates: Rates::default() }
+    }
+}
+
 impl State {
     /// Puts together what every request shares.
     pub fn new(store: Store, rules: Arc<ArcSwap<RuleBook>>, settings: Settings, clock: Clock) -> Self {
-        Self(Arc::new(Shared { store, rules, settings, purchases: UnderWay::default(), clock }))
+        let limits = Limits::new(settings.rates);
+        let (purchases, keys) = (UnderWay::default(), ArcSwapOption::empty());
+        Self(Arc::new(Shared { store, rules, settings, purchases, limits, keys, clock }))
     }
 
     /// Returns the time, in milliseconds since the Unix epoch.

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Request, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -50,6 +51,17 @@ pub struct Answer {
     pub json: Value,
 }
 
+/// A request as a client sent it, without what is signed anew.
+#[derive(Debug, serde::Deserialize)]
+pub struct Captured {
+    pub client: String,
+    pub method: String,
+    pub target: String,
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
+    pub status: u16,
+}
+
 /// A request to be signed and sent.
 pub struct Sent<'a> {
     pub method: &'a str,
@@ -71,10 +83,14 @@ impl World {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("trunkline.db");
         let store = Store::open(&format!("sqlite:{}", path.display())).await.unwrap();
+        Self::over(store, directory, change).await
+    }
+
+    /// The same over a database that was opened already.
+    pub async fn over(store: Store, directory: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let clock = Arc::new(AtomicI64::new(NOW_UNIX_MS));
         let rules = Arc::new(ArcSwap::from_pointee(RuleBook::default()));
-        let mut settings =
-            Settings { environment: Environment::Test, issuer: "https://contoso.localhost:8443".into() };
+        let mut settings = Settings::new(Environment::Test, "https://contoso.localhost:8443");
         change(&mut settings);
         let state = State::new(store.clone(), rules, settings, Clock::Set(clock.clone()));
         let router = router(state.clone());
@@ -141,9 +157,41 @@ impl World {
         self.send_unsigned(request).await
     }
 
+    /// Another program on the same database, which has read nothing yet.
+    pub fn restarted(&self) -> (State, Router) {
+        let rules = self.state.rules.clone();
+        let settings = self.state.settings.clone();
+        let state = State::new(self.store.clone(), rules, settings, Clock::Set(self.clock.clone()));
+        (state.clone(), router(state))
+    }
+
+    /// Signs a request and sends it to another program.
+    pub async fn send_to(&self, router: Router, sent: Sent<'_>) -> Answer {
+        Answer::read(router.oneshot(sent.sign(self.now_unix_ms())).await.unwrap()).await
+    }
+
     /// Sends a request as it is.
     pub async fn send_unsigned(&self, request: Request<Body>) -> Answer {
         Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+}
+
+/// Reads the captured requests of a file among the fixtures.
+pub fn captured(name: &str) -> Vec<Captured> {
+    let path = format!("{}/../../fixtures/acs/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    serde_json::from_value(file["requests"].take()).unwrap()
+}
+
+impl Captured {
+    /// The request, to be sent again.
+    pub fn sent(&self) -> Sent<'_> {
+        let mut sent = Sent::new(&self.method, &self.target);
+        for (name, value) in self.headers.iter().filter(|(name, _)| *name != "content-length") {
+            sent = sent.header(name, value);
+        }
+        sent.body = self.body.clone().into_bytes();
+        sent
     }
 }
 

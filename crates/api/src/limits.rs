@@ -1,0 +1,142 @@
+//! How much a tenant may ask for in a time.
+
+use crate::error::ApiError;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use uuid::Uuid;
+
+/// So many requests in so many seconds; as many at once, when none came before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests in a window.
+    pub requests: u32,
+    /// Length of the window.
+    pub window_secs: u32,
+}
+
+/// The rates of one tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// All requests together.
+    pub all: Rate,
+    /// New users and tokens.
+    pub issue: Rate,
+    /// Deleted users and revoked tokens.
+    pub revoke: Rate,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Counted {
+    /// All requests.
+    All,
+    /// New users and tokens.
+    Issue,
+    /// Deleted users and revoked tokens.
+    Revoke,
+}
+
+/// What the tenants have left of their rates, in this program.
+pub(crate) struct Limits {
+    rates: Rates,
+    buckets: Mutex<HashMap<(Uuid, Counted), Bucket>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    /// Thousandths of requests left.
+    left: i64,
+    filled_unix_ms: i64,
+}
+
+/// Buckets above which full ones are thrown away: they say no more than none. Only tenants that exist and have
+/// signed their request get one, so they are few; it is those deleted since that would pile up.
+const BUCKETS_BEFORE_PRUNING: usize = 4096;
+
+impl Default for Rates {
+    /// Those of the public service for identities, and for everything together what keeps one tenant from
+    /// taking a whole small machine.
+    fn default() -> Self {
+        Self {
+            all: Rate { requests: 60_000, window_secs: 30 },
+            issue: Rate { requests: 1_000, window_secs: 30 },
+            revoke: Rate { requests: 500, window_secs: 30 },
+        }
+    }
+}
+
+impl Rate {
+    /// The size of the bucket, in thousandths.
+    fn full(self) -> i64 {
+        i64::from(self.requests).saturating_mul(1000)
+    }
+
+    /// Thousandths that a time brings.
+    fn in_ms(self, ms: i64) -> i64 {
+        ms.saturating_mul(self.requests.into()) / i64::from(self.window_secs.max(1))
+    }
+
+    /// Seconds until a whole request is there again.
+    fn pause_secs(self, missing: i64) -> u32 {
+        let per_sec = self.in_ms(1000).max(1);
+        u32::try_from(missing.div_euclid(per_sec) + 1).unwrap_or(self.window_secs)
+    }
+}
+
+impl Limits {
+    pub(crate) fn new(rates: Rates) -> Self {
+        Self { rates, buckets: Mutex::default() }
+    }
+
+    /// Counts a request of a tenant.
+    ///
+    /// # Errors
+    /// 429 with the pause after which it would pass.
+    pub(crate) fn count(&self, resource: Uuid, counted: Counted, now_unix_ms: i64) -> Result<(), ApiError> {
+        let rate = match counted {
+            Counted::All => self.rates.all,
+            Counted::Issue => self.rates.issue,
+            Counted::Revoke => self.rates.revoke,
+        };
+        // A bucket is whole between any two statements, so a panic elsewhere spoils nothing.
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= BUCKETS_BEFORE_PRUNING {
+            buckets.retain(|_, bucket| now_unix_ms - bucket.filled_unix_ms < FULL_AGAIN_MS);
+        }
+        let fresh = Bucket { left: rate.full(), filled_unix_ms: now_unix_ms };
+        let bucket = buckets.entry((resource, counted)).or_insert(fresh);
+        // The clock may be set back; that brings nothing.
+        let brought = rate.in_ms(now_unix_ms.saturating_sub(bucket.filled_unix_ms).max(0));
+        if brought > 0 {
+            bucket.left = bucket.left.saturating_add(brought).min(rate.full());
+            bucket.filled_unix_ms = now_unix_ms;
+        }
+        if bucket.left < 1000 {
+            return Err(ApiError::too_many_requests(rate.pause_secs(1000 - bucket.left)));
+        }
+        bucket.left -= 1000;
+        Ok(())
+    }
+}
+
+/// No window that an operator would set is longer than an hour.
+const FULL_AGAIN_MS: i64 = 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_has_its_rate_and_no_more_and_others_have_theirs() {
+        let rate = Rate { requests: 10, window_secs: 5 };
+        let limits = Limits::new(Rates { all: rate, ..Rates::default() });
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let passes = |tenant, now| limits.count(tenant, Counted::All, now).is_ok();
+        assert_eq!((0..20).filter(|_| passes(one, 0)).count(), 10);
+        assert!(passes(other, 0));
+        assert!(!passes(one, 499));
+        assert!(passes(one, 500));
+        assert!(!passes(one, 500));
+        assert_eq!((0..20).filter(|_| passes(one, 60_000)).count(), 10);
+    }
+}
