@@ -94,6 +94,8 @@ pub struct Due {
     pub number: E164,
     /// By whom.
     pub resource: Uuid,
+    /// When the ownership began.
+    pub started_unix_ms: i64,
     /// When its next month began.
     pub renews_unix_ms: i64,
     /// What a month costs, in minor units.
@@ -179,6 +181,7 @@ fn read_due(row: &Row) -> Result<Due, Error> {
         assignment: row.read("id")?,
         number: row.parse("e164")?,
         resource: row.read("resource")?,
+        started_unix_ms: row.read("started_ms")?,
         renews_unix_ms: row.read("renews_ms")?,
         monthly_cost_minor: row.read("monthly_cost_minor")?,
         currency: row.read("currency")?,

@@ -1,18 +1,13 @@
 //! Eligibility decided for the operations here, each time with a line in the log.
 
 use crate::auth::profile;
-use crate::state::State;
 use trunkline_numbers::eligibility::{Granted, Request};
 use trunkline_numbers::{Denial, RuleBook};
 use trunkline_storage::numbers::Terms;
 use trunkline_storage::resources::Resource;
 
-/// Decides by the rule book in force now whether a resource may have what it asks for.
-pub(super) fn decide(state: &State, resource: &Resource, request: &Request) -> Result<Granted, Denial> {
-    decide_by(&state.rules.load(), resource, request)
-}
-
-fn decide_by(rules: &RuleBook, resource: &Resource, request: &Request) -> Result<Granted, Denial> {
+/// Decides whether a resource may have what it asks for.
+pub(super) fn decide(rules: &RuleBook, resource: &Resource, request: &Request) -> Result<Granted, Denial> {
     let decision = rules.decide(&profile(resource), request);
     let (table, version) = (decision.table.as_str(), decision.version.as_str());
     match &decision.outcome {

@@ -116,7 +116,7 @@ impl Change {
             sms,
             area_code: None,
         };
-        decide(&self.state, &record, &request).map_err(ApiError::from)?;
+        decide(&self.state.rules.load(), &record, &request).map_err(ApiError::from)?;
         let able = numbers::by_e164(db, self.number).await?.is_some_and(|number| {
             number.imported.calling.includes(calling) && number.imported.sms.includes(sms)
         });

@@ -114,6 +114,7 @@ impl Order {
         record: &Resource,
         held: &Reservation,
     ) -> Result<Result<(), Denial>, Error> {
+        let rules = self.state.rules.load_full();
         for (number, terms) in &held.numbers {
             let Some(number) = numbers::by_e164(db, *number).await? else { continue };
             let request = Request {
@@ -125,7 +126,7 @@ impl Order {
                 // The number was found, so its area code is one.
                 area_code: None,
             };
-            if let Err(denial) = decide(&self.state, record, &request) {
+            if let Err(denial) = decide(&rules, record, &request) {
                 return Ok(Err(denial));
             }
         }

@@ -18,7 +18,11 @@ const KEY: &[u8] = b"one-key-for-all-0123456789abcdef";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_number_is_sold_twice_and_each_charge_has_its_number() {
-    let world = World::new().await;
+    sell_out(World::new().await).await;
+}
+
+/// Has many buyers of several tenants buy all there is, and looks at what is left.
+pub(crate) async fn sell_out(world: World) {
     world.state.rules.store(Arc::new(wide("us-ca-preview")));
     stock(&world.store, NumberType::Geographic, "206", "WA", "Seattle", 100..100 + NUMBERS).await;
     for tenant in 0..TENANTS {

@@ -3,11 +3,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../../../storage/tests/store/database.rs"]
+#[allow(dead_code, reason = "the tests of storage use all of it")]
+mod database;
+
 mod buyers;
 mod captures;
 mod catalogue;
 mod eligibility;
 mod owned;
+mod postgres;
 mod purchase;
 mod quotas;
 mod reservations;

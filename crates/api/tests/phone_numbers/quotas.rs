@@ -5,8 +5,10 @@ use crate::support::{Sent, World};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 use trunkline_numbers::RuleBook;
 use trunkline_storage::Error;
@@ -33,6 +35,25 @@ async fn five_searches_a_week_and_no_pause_is_asked_for_that_a_client_would_sit_
 
     shop.world.pass(Duration::from_secs(7 * 86_400));
     assert_eq!(shop.search(&geographic("206")).await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn searches_at_once_stay_within_the_quota() {
+    search_at_once(Shop::new().await).await;
+}
+
+/// Searches many times at once under a quota of five.
+pub(crate) async fn search_at_once(shop: Shop) {
+    shop.set_rules(&RuleBook::default());
+    let shop = Arc::new(shop);
+    let mut searches = JoinSet::new();
+    for _ in 0..16 {
+        let shop = shop.clone();
+        searches.spawn(async move { shop.search(&geographic("206")).await.status.as_u16() });
+    }
+    let statuses = searches.join_all().await;
+    assert_eq!(statuses.iter().filter(|status| **status == 202).count(), 5, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 403).count(), 11, "{statuses:?}");
 }
 
 #[tokio::test]

@@ -23,7 +23,12 @@ pub(crate) struct Shop {
 impl Shop {
     /// Numbers in Seattle, Bellevue and New York and toll-free ones, under rules with wide quotas.
     pub(crate) async fn new() -> Self {
-        let shop = Self { world: World::new().await };
+        Self::over(World::new().await).await
+    }
+
+    /// The same in a world that there is already.
+    pub(crate) async fn over(world: World) -> Self {
+        let shop = Self { world };
         shop.set_rules(&wide("us-ca-preview"));
         shop.stock("206", "WA", "Seattle", 100..105).await;
         shop.stock("425", "WA", "Bellevue", 100..103).await;

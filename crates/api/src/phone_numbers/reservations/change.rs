@@ -11,8 +11,8 @@ use crate::error::ApiError;
 use crate::state::State;
 use axum::http::StatusCode;
 use std::collections::BTreeMap;
-use trunkline_numbers::Denial;
 use trunkline_numbers::eligibility::Request;
+use trunkline_numbers::{Denial, RuleBook};
 use trunkline_storage::Connection;
 use trunkline_storage::numbers::{self, Act};
 use trunkline_storage::reservations::{self, Kind, NewReservation, Reservation};
@@ -28,6 +28,13 @@ pub(super) struct Change {
     id: Uuid,
     removed: Vec<String>,
     added: BTreeMap<String, ChosenNumber>,
+}
+
+/// What eligibility is decided by.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    rules: &'a RuleBook,
+    record: &'a Resource,
 }
 
 /// What a patch did.
@@ -60,6 +67,7 @@ impl Change {
         let act = Act { actor: &self.actor, now_unix_ms };
         let record = resources::by_id_steady(db, self.resource).await?.ok_or_else(ApiError::denied)?;
         let rules = self.state.rules.load_full();
+        let by = By { rules: &rules, record: &record };
         let life = &rules.active().1.reservation;
         let until = now_unix_ms + i64::from(life.ttl_s) * 1000;
         let (mut reservation, created) = self.begin(db, until, act).await?;
@@ -73,7 +81,7 @@ impl Change {
         }
         let mut failed = BTreeMap::new();
         for (key, chosen) in &self.added {
-            if let Err(error) = self.add(db, &record, &mut reservation, key, chosen, act).await? {
+            if let Err(error) = add(db, by, &mut reservation, key, chosen, act).await? {
                 failed.insert(key.clone(), not_reserved(key, chosen, error));
             }
         }
@@ -114,42 +122,41 @@ impl Change {
             (Kind::Search, _) => Err(ApiError::conflict("This id is that of a search.").into()),
         }
     }
+}
 
-    /// Adds one number. A refusal that is about the customer refuses the whole request; one that is about the
-    /// number is told of the number.
-    async fn add(
-        &self,
-        db: &mut Connection,
-        record: &Resource,
-        reservation: &mut Reservation,
-        key: &str,
-        chosen: &ChosenNumber,
-        act: Act<'_>,
-    ) -> Result<Result<(), NumberError>, Undone> {
-        let request = request(chosen);
-        let granted = match decide(&self.state, record, &request) {
-            Ok(granted) => granted,
-            Err(denial) if denial.http_status() == 403 => return Err(ApiError::from(denial).into()),
-            Err(denial) => return Ok(Err(denied(denial))),
-        };
-        let Some(number) = number_of_id(key) else { return Ok(Err(not_available())) };
-        let able = numbers::by_e164(db, number).await?.is_some_and(|found| {
-            found.imported.country == request.number_country
-                && found.imported.number_type == request.number_type
-                && found.imported.calling.includes(request.calling)
-                && found.imported.sms.includes(request.sms)
-        });
-        if !able {
-            return Ok(Err(not_available()));
-        }
-        let terms = terms(granted, &request);
-        let other_terms = reservation.numbers.iter().any(|(held, under)| *held == number && *under != terms);
-        if other_terms {
-            reservations::remove(db, reservation, number, act).await?;
-        }
-        let added = reservations::add(db, reservation, number, &terms, act).await?;
-        Ok(if added { Ok(()) } else { Err(not_available()) })
+/// Adds one number. A refusal that is about the customer refuses the whole request; one that is about the
+/// number is told of the number.
+async fn add(
+    db: &mut Connection,
+    by: By<'_>,
+    reservation: &mut Reservation,
+    key: &str,
+    chosen: &ChosenNumber,
+    act: Act<'_>,
+) -> Result<Result<(), NumberError>, Undone> {
+    let request = request(chosen);
+    let granted = match decide(by.rules, by.record, &request) {
+        Ok(granted) => granted,
+        Err(denial) if denial.http_status() == 403 => return Err(ApiError::from(denial).into()),
+        Err(denial) => return Ok(Err(denied(denial))),
+    };
+    let Some(number) = number_of_id(key) else { return Ok(Err(not_available())) };
+    let able = numbers::by_e164(db, number).await?.is_some_and(|found| {
+        found.imported.country == request.number_country
+            && found.imported.number_type == request.number_type
+            && found.imported.calling.includes(request.calling)
+            && found.imported.sms.includes(request.sms)
+    });
+    if !able {
+        return Ok(Err(not_available()));
     }
+    let terms = terms(granted, &request);
+    let other_terms = reservation.numbers.iter().any(|(held, under)| *held == number && *under != terms);
+    if other_terms {
+        reservations::remove(db, reservation, number, act).await?;
+    }
+    let added = reservations::add(db, reservation, number, &terms, act).await?;
+    Ok(if added { Ok(()) } else { Err(not_available()) })
 }
 
 fn request(chosen: &ChosenNumber) -> Request {
