@@ -170,11 +170,11 @@ fn ng(client: &UdpSocket, cookie: &str, index: usize, media: SocketAddr, answer:
     let mut buffer = [0; 4096];
     // It may still be starting: the first command is repeated until it listens.
     for _ in 0..20 {
-        if client.send(format!("{cookie} {body}").as_bytes()).is_err() {
+        let sent = client.send(format!("{cookie} {body}").as_bytes());
+        let Ok(length) = sent.and_then(|_| client.recv(&mut buffer)) else {
             std::thread::sleep(Duration::from_millis(200));
             continue;
-        }
-        let Ok(length) = client.recv(&mut buffer) else { continue };
+        };
         let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
         return load::calls::media_address(&answer).with_context(|| format!("rtpengine answered {answer}"));
     }
