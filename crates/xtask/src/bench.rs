@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the benches of all crates, under one name each.
 
-use crate::install::{self, BUILD};
+use crate::install::{self, BUILD, KAMAILIO, Need, RTPENGINE};
 use crate::shell::{cargo, say};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -8,12 +8,13 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-/// A bench: its name, and where it is.
+/// A bench: its name, where it is, and what it is compared with.
 struct Bench {
     name: &'static str,
     package: &'static str,
     target: &'static str,
     measures: &'static str,
+    peers: &'static [Need],
 }
 
 const BENCHES: &[Bench] = &[
@@ -22,18 +23,21 @@ const BENCHES: &[Bench] = &[
         package: "trunkline-sip",
         target: "parse",
         measures: "parsing of SIP messages, beside rsip and rsipstack on the same corpus",
+        peers: &[],
     },
     Bench {
         name: "sip-calls",
         package: "trunkline-gateway",
         target: "sip_calls",
-        measures: "whole calls a second through the gateway on one core, beside Kamailio as a proxy",
+        measures: "whole calls a second on one core, beside Kamailio as a stateful proxy",
+        peers: &[KAMAILIO],
     },
     Bench {
         name: "rtp-relay",
         package: "trunkline-gateway",
         target: "rtp_relay",
-        measures: "CPU a relayed packet, beside a bare receive-and-send loop and rtpengine",
+        measures: "CPU of a relayed packet, beside a bare receive-and-send loop and rtpengine",
+        peers: &[RTPENGINE],
     },
 ];
 
@@ -66,6 +70,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn measure(bench: &Bench, json: bool) -> Result<()> {
     say(format!("{}: {}", bench.name, bench.measures));
+    if let Err(error) = install::ensure(bench.peers) {
+        // Ours is measured all the same; only the comparison is missing.
+        say(format!("{error:#}"));
+    }
     let mut command = cargo(["bench", "--quiet", "--package", bench.package, "--bench", bench.target, "--"]);
     if json {
         command.arg("--json");

@@ -45,6 +45,17 @@ pub(crate) const BARESIP: Need = Need {
 pub(crate) const POSTGRESQL: Need =
     Need { package: "postgresql", purpose: "the storage tests run on it too", present: has_postgres };
 
+/// Kamailio, for scale in the bench of calls.
+pub(crate) const KAMAILIO: Need =
+    Need { package: "kamailio", purpose: "Kamailio, to measure beside", present: || in_path("kamailio") };
+
+/// rtpengine, for scale in the bench of media.
+pub(crate) const RTPENGINE: Need = Need {
+    package: "rtpengine-daemon",
+    purpose: "rtpengine, to measure beside",
+    present: || in_path("rtpengine"),
+};
+
 /// What a build needs.
 pub(crate) const BUILD: &[Need] = &[C_COMPILER, C_HEADERS, CMAKE];
 

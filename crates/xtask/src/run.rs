@@ -7,9 +7,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+/// Something to say in the first call.
+const GREETING: &str = "fixtures/audio/greeting.wav";
 
 /// Options of `cargo xtask run`.
 #[derive(Args)]
@@ -37,10 +40,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     gateway.args(["serve", "--ready-json", "--config"]).arg(&options.config).current_dir(root());
     let (mut gateway, gateway_ready) = Running::start("gateway", &mut gateway)?;
 
-    println!("\nThe gateway is ready: {}", gateway_ready.trim());
-    println!("The sandbox is ready: {}", sandbox_ready.trim());
-    println!("\nPlace the first call, in another terminal:\n  {} call +14255550100", binary.display());
-    println!("\nCtrl-C stops both.");
+    println!("\ngateway: {}\nsandbox: {}", gateway_ready.trim(), sandbox_ready.trim());
+    println!("\nPlace the first call, in another terminal of this folder. It is echoed, and recorded:");
+    println!("  {} call +14255550100 --play {GREETING} --record echo.wav", shown(&binary));
+    println!("\nOther numbers, such as a digit menu: {} sandbox --help", shown(&binary));
+    println!("Call records: .data/trunkline.db. Ctrl-C stops both.");
 
     loop {
         if signals.pending().next().is_some() {
@@ -57,7 +61,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
+/// Returns a path as one would type it in the root of the workspace.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
+
 /// Returns the path of the release binary.
-pub(crate) fn release_binary() -> Result<PathBuf> {
+fn release_binary() -> Result<PathBuf> {
     Ok(crate::test::metadata()?.target_directory.join("release/trunkline"))
 }

@@ -69,10 +69,11 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|s| s.success())
 }
 
-/// Whether a program of this name is in PATH.
+/// Whether a program of this name is in PATH, or where servers are, which only root has in it.
 pub(crate) fn in_path(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")]);
+    folders.into_iter().any(|folder| folder.join(program).is_file())
 }
 
 /// Returns the command as one would type it.

@@ -1,7 +1,7 @@
 //! baresip, a user agent that is not ours, without a sound card: what it decodes is what it says.
 
 use super::process::{Process, read};
-use super::stage::Carrier;
+use super::stage::{Carrier, EAST_NUMBER};
 use super::wait_for;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -37,7 +37,7 @@ impl Baresip {
         );
         std::fs::write(folder.join("config"), configuration).expect("its configuration");
         let account =
-            format!("<sip:callee@{address};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU,PCMA\n");
+            format!("<sip:{EAST_NUMBER}@{address};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU,PCMA\n");
         std::fs::write(folder.join("accounts"), account).expect("its account");
         std::fs::write(folder.join("contacts"), "").expect("its contacts");
         let mut command = Command::new("baresip");
