@@ -36,8 +36,9 @@ impl Baresip {
             ip = address.ip(),
         );
         std::fs::write(folder.join("config"), configuration).expect("its configuration");
-        let account =
-            format!("<sip:{EAST_NUMBER}@{address};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU,PCMA\n");
+        let account = format!(
+            "<sip:{EAST_NUMBER}@{address};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU,PCMA\n"
+        );
         std::fs::write(folder.join("accounts"), account).expect("its account");
         std::fs::write(folder.join("contacts"), "").expect("its contacts");
         let mut command = Command::new("baresip");
