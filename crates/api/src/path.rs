@@ -107,7 +107,7 @@ fn matches(pattern: &'static str, path: &str) -> Option<(u64, Parameters)> {
 }
 
 /// Decodes `%XX`, and `+` where it stands for a space; none when an escape is broken or the result is not
-/// UTF-8.
+/// UTF-8 or holds a NUL.
 pub(crate) fn decode(text: &str, plus_is_space: bool) -> Option<String> {
     if !text.contains(['%', '+']) {
         return Some(text.to_owned());
@@ -125,7 +125,8 @@ pub(crate) fn decode(text: &str, plus_is_space: bool) -> Option<String> {
             byte => byte,
         });
     }
-    String::from_utf8(out).ok()
+    // PostgreSQL has no text with a NUL in it, and nothing here is named by one.
+    String::from_utf8(out).ok().filter(|text| !text.contains('\0'))
 }
 
 /// Encodes what may not stand in a path segment or a query value as it is.

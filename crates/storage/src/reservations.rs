@@ -24,6 +24,8 @@ statements! {
     LIST = "SELECT * FROM reservations WHERE resource = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4";
     SEARCHES = "SELECT COUNT(*) AS count FROM reservations WHERE resource = $1 AND id >= $2 AND kind = 'search' \
         AND created_ms > $3";
+    HOLDING = "SELECT COUNT(*) AS count FROM reservations WHERE resource = $1 AND kind = 'reservation' \
+        AND state = 'active' AND expires_ms > $2";
     SET_STATE = "UPDATE reservations SET state = $2 WHERE id = $1";
     SET_EXPIRY = "UPDATE reservations SET expires_ms = $2 WHERE id = $1";
     NUMBERS = "SELECT * FROM reservation_numbers WHERE reservation = $1 ORDER BY e164";
@@ -351,6 +353,14 @@ pub async fn searches_since(db: &mut Connection, resource: Uuid, since_unix_ms: 
     // RFC 9562 §5.7: the first 48 bits are the time.
     let first = Uuid::from_u128(u128::try_from(since_unix_ms).unwrap_or(0) << 80);
     db.fetch_one(SEARCHES, values![resource, first, since_unix_ms]).await?.narrow("count")
+}
+
+/// Counts the reservations of a resource that hold numbers at a time, searches aside.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn holding(db: &mut Connection, resource: Uuid, now_unix_ms: i64) -> Result<u64, Error> {
+    db.fetch_one(HOLDING, values![resource, now_unix_ms]).await?.narrow("count")
 }
 
 /// Forgets the reservations made before a time, and returns how many. What was bought stays bought.

@@ -100,7 +100,8 @@ async fn give_up(db: &mut Connection, resource: Uuid, id: Uuid, act: Act<'_>) ->
 
 fn id(call: &Call) -> Result<Uuid, ApiError> {
     let text = call.parameters.value("reservationId");
-    text.parse().map_err(|_| ApiError::invalid("reservationId", "A reservation id is a UUID."))
+    let id = text.parse().ok().filter(|id: &Uuid| !id.is_nil());
+    id.ok_or_else(|| ApiError::invalid("reservationId", "A reservation id is a UUID other than nil."))
 }
 
 fn unknown(id: Uuid) -> ApiError {

@@ -73,6 +73,25 @@ async fn a_number_is_searched_bought_changed_reserved_and_released() {
     assert_eq!(shop.operation(&searched).await["error"]["code"], "NotEnoughNumbers");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nul_reaches_no_statement() {
+    let database = Database::postgres();
+    let shop = Shop::over(world(&database).await).await;
+    for (target, status) in [
+        ("/availablePhoneNumbers/countries/US/localities?administrativeDivision=%00&", 400),
+        ("/availablePhoneNumbers/countries/US/areaCodes?phoneNumberType=geographic&locality=a%00b&", 400),
+        ("/availablePhoneNumbers/countries/U%00/localities?", 404),
+        ("/phoneNumbers/operations/search_%00?", 404),
+        ("/phoneNumbers/%2B1%00?", 404),
+    ] {
+        let answer = shop.world.get(&format!("{target}api-version=2025-06-01")).await;
+        assert_eq!(answer.status, status, "{target}: {answer:?}");
+    }
+    let mut body = geographic("206");
+    body["areaCode"] = json!("2\0 6");
+    assert_eq!(shop.search(&body).await.error_code(), "AreaCodeInvalid");
+}
+
 async fn world(database: &Database) -> World {
     World::over(database.open().await, TempDir::new().unwrap(), |_| {}).await
 }

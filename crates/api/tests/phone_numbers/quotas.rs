@@ -69,6 +69,27 @@ async fn a_search_called_off_still_counts() {
 }
 
 #[tokio::test]
+async fn ten_reservations_are_active_at_once() {
+    let shop = Shop::new().await;
+    let make = async |id: u128| {
+        let id = uuid::Uuid::from_u128(id);
+        let target = format!("/availablePhoneNumbers/reservations/{id}?api-version=2025-06-01");
+        let made = shop.world.patch(&target, &json!({})).await;
+        (made.status.as_u16(), made.json["error"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    for id in 1..=10 {
+        assert_eq!(make(id).await, (201, String::new()));
+    }
+    assert_eq!(make(11).await, (403, "QuotaExceeded".to_owned()));
+    assert_eq!(make(10).await, (200, String::new()));
+    let target = format!("/availablePhoneNumbers/reservations/{}", uuid::Uuid::from_u128(1));
+    assert_eq!(shop.world.delete(&format!("{target}?api-version=2025-06-01")).await.status, 204);
+    assert_eq!(make(11).await, (201, String::new()));
+    shop.world.pass(Duration::from_secs(900));
+    assert_eq!(make(12).await, (201, String::new()));
+}
+
+#[tokio::test]
 async fn a_second_purchase_at_once_is_asked_to_wait() {
     let shop = Shop::new().await;
     shop.set_rules(&RuleBook::default());

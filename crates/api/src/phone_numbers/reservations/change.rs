@@ -65,7 +65,8 @@ impl Change {
     pub(super) async fn run(self, db: &mut Connection) -> Result<Changed, Undone> {
         let now_unix_ms = self.state.now_unix_ms();
         let act = Act { actor: &self.actor, now_unix_ms };
-        let record = resources::by_id_steady(db, self.resource).await?.ok_or_else(ApiError::denied)?;
+        // Alone, so that two reservations made at once are both counted.
+        let record = resources::by_id_alone(db, self.resource).await?.ok_or_else(ApiError::denied)?;
         let rules = self.state.rules.load_full();
         let by = By { rules: &rules, record: &record };
         let life = &rules.active().1.reservation;
@@ -91,6 +92,15 @@ impl Change {
         Ok(Changed { reservation, created, failed })
     }
 
+    /// Keeps one resource from holding all there is.
+    async fn within_quota(&self, db: &mut Connection, now_unix_ms: i64) -> Result<(), Undone> {
+        if reservations::holding(db, self.resource, now_unix_ms).await? < HOLDING_MAX {
+            return Ok(());
+        }
+        let message = format!("The resource may have {HOLDING_MAX} active reservations at once.");
+        Err(ApiError::new(StatusCode::FORBIDDEN, "QuotaExceeded", message).into())
+    }
+
     /// Returns the reservation to change, or makes it.
     async fn begin(
         &self,
@@ -100,6 +110,7 @@ impl Change {
     ) -> Result<(Reservation, bool), Undone> {
         let found = reservations::to_change(db, self.resource, self.id, act.now_unix_ms).await?;
         let Some(found) = found else {
+            self.within_quota(db, act.now_unix_ms).await?;
             let new = NewReservation {
                 id: self.id,
                 resource: self.resource,
@@ -200,3 +211,7 @@ fn too_many() -> ApiError {
 
 /// Numbers of one reservation. A purchase is one transaction, and others wait for it.
 const NUMBERS_MAX: usize = 100;
+
+/// Active reservations of one resource. A customer fills one after the other; this many, full, hold twenty
+/// times what the five searches of a week do.
+const HOLDING_MAX: u64 = 10;
