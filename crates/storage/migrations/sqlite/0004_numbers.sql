@@ -81,7 +81,7 @@ CREATE TABLE reservation_numbers (
 
 -- Charges above zero, credits below.
 CREATE TABLE ledger (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     resource BLOB NOT NULL REFERENCES resources (id),
     at_ms INTEGER NOT NULL,
     month TEXT NOT NULL,
@@ -98,7 +98,7 @@ CREATE INDEX ledger_by_month ON ledger (resource, month, id);
 CREATE UNIQUE INDEX ledger_once ON ledger (assignment, kind, month) WHERE kind IN ('purchase', 'renewal', 'release');
 
 CREATE TABLE audit (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     at_ms INTEGER NOT NULL,
     actor TEXT NOT NULL,
     action TEXT NOT NULL,

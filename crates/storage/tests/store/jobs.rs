@@ -21,6 +21,7 @@ crate::on_both_engines! {
     jobs_of_one_key_run_in_order_and_others_do_not_wait,
     a_dead_job_lets_its_followers_go,
     concurrent_writers_and_workers_never_overtake_within_a_key,
+    a_job_inserted_while_the_one_before_it_finishes_is_not_forgotten,
     a_postponed_job_keeps_its_attempts,
     word_of_a_job_comes_after_its_commit_and_from_other_programs,
 }
@@ -255,6 +256,41 @@ async fn concurrent_writers_and_workers_never_overtake_within_a_key(database: Da
     }
     tasks.join_all().await;
     assert_eq!(depth(&store).await, Depth { ready: 0, waiting: 0, dead: 0 });
+}
+
+async fn a_job_inserted_while_the_one_before_it_finishes_is_not_forgotten(database: Database) {
+    let store = database.open().await;
+    insert(&store, 1, Some("a")).await;
+    let first = only(claim(&store, 0).await);
+    let (inserted, wait_inserted) = tokio::sync::oneshot::channel();
+    let (commit, wait_commit) = tokio::sync::oneshot::channel::<()>();
+    let inserting = tokio::spawn({
+        let store = store.clone();
+        async move {
+            write!(store, |db| {
+                // It found the first job alive, so it is to wait for that one's end.
+                jobs::insert(db, job(2, Some("a")), 0).await?;
+                inserted.send(()).unwrap();
+                let _ = wait_commit.await;
+                Ok(())
+            });
+        }
+    });
+    wait_inserted.await.unwrap();
+    let mut finishing = tokio::spawn({
+        let store = store.clone();
+        async move { finish(&store, &first.lease, 0).await }
+    });
+    // The end of the first must not pass by the second, which it cannot see yet: it waits. A fifth of a second
+    // would be ample for it to go wrong in.
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut finishing).await;
+    commit.send(()).unwrap();
+    inserting.await.unwrap();
+    match early {
+        Ok(finished) => assert!(finished.unwrap()),
+        Err(_) => assert!(finishing.await.unwrap()),
+    }
+    assert_eq!(numbers(&claim(&store, 0).await), [2]);
 }
 
 async fn a_postponed_job_keeps_its_attempts(database: Database) {
