@@ -8,7 +8,7 @@ use std::sync::Arc;
 use trunkline_identity::signature::{self, Refusal, SignedRequest};
 use trunkline_identity::{AccessKey, ResourceId};
 use trunkline_numbers::eligibility::Profile;
-use trunkline_storage::resources::{self, Resource};
+use trunkline_storage::resources::Resource;
 
 /// An authenticated resource.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ impl Tenant {
     }
 
     /// Returns what the rules of provisioning look at. A unit that acts on it reads the record again with
-    /// [`resources::by_id_steady`] and takes [`profile`] of that (PROV-20).
+    /// [`by_id_steady`](trunkline_storage::resources::by_id_steady) and takes [`profile`] of that (PROV-20).
     pub(crate) fn profile(&self) -> Profile {
         profile(&self.resource)
     }
@@ -56,9 +56,7 @@ pub(crate) fn profile(resource: &Resource) -> Profile {
 /// 401 with the one answer for all of it; 403 when the resource is suspended.
 pub(crate) async fn authenticate(state: &State, parts: &Parts, body: &[u8]) -> Result<Tenant, ApiError> {
     let host = host(parts).ok_or_else(ApiError::denied)?;
-    let mut db = state.store.read().await?;
-    let found = resources::by_host(&mut db, &host.to_ascii_lowercase()).await?;
-    drop(db);
+    let found = state.tenants.by_host(state, &host.to_ascii_lowercase()).await?;
     let resource = found.ok_or_else(|| {
         tracing::debug!(host, "refused: no resource has this host");
         ApiError::denied()
@@ -71,7 +69,7 @@ pub(crate) async fn authenticate(state: &State, parts: &Parts, body: &[u8]) -> R
         let message = "The resource is suspended.";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "ResourceInactive", message));
     }
-    Ok(Tenant { resource: Arc::new(resource) })
+    Ok(Tenant { resource })
 }
 
 fn verify(

@@ -23,6 +23,7 @@ mod path;
 mod phone_numbers;
 pub mod sip_routing;
 mod state;
+mod tenants;
 mod timestamp;
 pub mod token;
 mod version;

@@ -3,6 +3,7 @@
 use crate::keys::KeySet;
 use crate::limits::{Limits, Rates};
 use crate::phone_numbers::UnderWay;
+use crate::tenants::Tenants;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub struct Shared {
     pub(crate) purchases: UnderWay,
     pub(crate) limits: Limits,
     pub(crate) keys: ArcSwapOption<KeySet>,
+    pub(crate) tenants: Tenants,
     clock: Clock,
 }
 
@@ -71,7 +73,8 @@ impl State {
     pub fn new(store: Store, rules: Arc<ArcSwap<RuleBook>>, settings: Settings, clock: Clock) -> Self {
         let limits = Limits::new(settings.rates);
         let (purchases, keys) = (UnderWay::default(), ArcSwapOption::empty());
-        Self(Arc::new(Shared { store, rules, settings, purchases, limits, keys, clock }))
+        let tenants = Tenants::new(&store);
+        Self(Arc::new(Shared { store, rules, settings, purchases, limits, keys, tenants, clock }))
     }
 
     /// Returns the time, in milliseconds since the Unix epoch.

@@ -1,0 +1,219 @@
+//! Requests a second and their 99th percentile, through the whole router, beside a bare axum handler that is
+//! asked the same by the same generator. Both cores serve and generate at once.
+//!
+//! `cargo bench -p trunkline-api --bench rest [-- --json]`
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "a bench reads the clock and may fail loudly"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use axum::Router;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::{NOW_UNIX_MS, Sent, World};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+use trunkline_api::{Rate, Rates};
+use trunkline_model::{Capability, NumberType};
+use trunkline_numbers::RuleBook;
+use trunkline_storage::Error;
+use trunkline_storage::numbers::{self, Act, NewNumber};
+
+const MEASURED: Duration = Duration::from_secs(5);
+/// Clients at once: enough that the writer's groups are worth their sync.
+const CLIENTS: usize = 64;
+const NUMBERS: u32 = 60_000;
+const SEARCH: &str = "/availablePhoneNumbers/countries/US/:search?api-version=2025-06-01";
+const PURCHASE: &str = "/availablePhoneNumbers/:purchase?api-version=2025-06-01";
+
+/// What was measured of one operation.
+struct Measured {
+    per_s: f64,
+    p99: Duration,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let plenty = Rate { requests: 10_000_000, window_secs: 1 };
+    let rates = Rates { all: plenty, issue: plenty, revoke: plenty };
+    let world = Arc::new(World::with(|settings| settings.rates = rates).await);
+    world.state.rules.store(Arc::new(wide()));
+    stock(&world).await;
+    let user = world.send(Sent::new("POST", "/identities?api-version=2023-10-01")).await;
+    let user = user.json["identity"]["id"].as_str().unwrap().replace(':', "%3A");
+    let number = buy(&world).await;
+
+    let bare = Router::new().fallback(|| async { "{}" });
+    let floor = measure(&world, &bare, Asked::get("/sip?api-version=2023-03-01".into())).await;
+    let read = Asked::get(format!("/phoneNumbers/{number}?api-version=2025-06-01"));
+    report("reads_per_s", "read/s", &measure(&world, &world.router, read).await, &floor);
+    let tokens = Asked {
+        method: "POST",
+        target: format!("/identities/{user}/:issueAccessToken?api-version=2023-10-01"),
+        body: Some(json!({"scopes": ["voip"]})),
+    };
+    report("tokens_per_s", "token/s", &measure(&world, &world.router, tokens).await, &floor);
+    let users = Asked { method: "POST", target: "/identities?api-version=2023-10-01".into(), body: None };
+    report("users_per_s", "user/s", &measure(&world, &world.router, users).await, &floor);
+    let searches = Asked { method: "POST", target: SEARCH.into(), body: Some(wanted()) };
+    report("searches_per_s", "search/s", &measure(&world, &world.router, searches).await, &floor);
+    report("purchases_per_s", "purchase/s", &purchases(&world).await, &floor);
+    world.store.close().await;
+}
+
+/// One request, asked again and again.
+#[derive(Clone)]
+struct Asked {
+    method: &'static str,
+    target: String,
+    body: Option<serde_json::Value>,
+}
+
+impl Asked {
+    fn get(target: String) -> Self {
+        Self { method: "GET", target, body: None }
+    }
+
+    fn request(&self) -> axum::http::Request<axum::body::Body> {
+        let sent = Sent::new(self.method, &self.target);
+        match &self.body {
+            Some(body) => sent.json(body).sign(NOW_UNIX_MS),
+            None => sent.sign(NOW_UNIX_MS),
+        }
+    }
+}
+
+async fn measure(world: &Arc<World>, router: &Router, asked: Asked) -> Measured {
+    let deadline = Instant::now() + MEASURED;
+    let mut tasks = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (router, asked, world) = (router.clone(), asked.clone(), world.clone());
+        tasks.spawn(async move {
+            let mut took = Vec::new();
+            while Instant::now() < deadline {
+                let request = asked.request();
+                let began = Instant::now();
+                let response = router.clone().oneshot(request).await.unwrap();
+                assert!(response.status().is_success(), "{response:?}");
+                axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+                took.push(began.elapsed());
+            }
+            drop(world);
+            took
+        });
+    }
+    Measured::of(tasks.join_all().await.concat())
+}
+
+/// Search and purchase; the purchase is timed, and both are waited for.
+async fn purchases(world: &Arc<World>) -> Measured {
+    let deadline = Instant::now() + MEASURED;
+    let mut tasks = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let world = world.clone();
+        tasks.spawn(async move {
+            let mut took = Vec::new();
+            while Instant::now() < deadline {
+                let found = world.post(SEARCH, &wanted()).await;
+                assert_eq!(found.status, 202, "{found:?}");
+                let body = json!({ "searchId": found.header("search-id"), "agreeToNotResell": false });
+                let began = Instant::now();
+                let bought = world.post(PURCHASE, &body).await;
+                assert_eq!(bought.status, 202, "{bought:?}");
+                took.push(began.elapsed());
+            }
+            took
+        });
+    }
+    Measured::of(tasks.join_all().await.concat())
+}
+
+impl Measured {
+    fn of(mut took: Vec<Duration>) -> Self {
+        took.sort_unstable();
+        let p99 = took.get(took.len() * 99 / 100).copied().unwrap_or_default();
+        Self { per_s: took.len() as f64 / MEASURED.as_secs_f64(), p99 }
+    }
+}
+
+fn report(metric: &str, unit: &str, ours: &Measured, floor: &Measured) {
+    if std::env::args().any(|argument| argument == "--json") {
+        let line = json!({
+            "bench": "rest",
+            "metric": metric,
+            "ours": ours.per_s,
+            "unit": unit,
+            "p99_ms": ours.p99.as_secs_f64() * 1000.0,
+            "peer": "a bare axum handler",
+            "peer_value": floor.per_s,
+            "ratio": ours.per_s / floor.per_s,
+        });
+        println!("{line}");
+    } else {
+        println!(
+            "{metric:<16} {:>8.0} {unit:<11} p99 {:>6.1} ms   bare axum: {:.0}/s, p99 {:.1} ms",
+            ours.per_s,
+            ours.p99.as_secs_f64() * 1000.0,
+            floor.per_s,
+            floor.p99.as_secs_f64() * 1000.0,
+        );
+    }
+}
+
+async fn buy(world: &World) -> String {
+    let found = world.post(SEARCH, &wanted()).await;
+    let body = json!({ "searchId": found.header("search-id"), "agreeToNotResell": false });
+    assert_eq!(world.post(PURCHASE, &body).await.status, 202);
+    let owned = world.get("/phoneNumbers?api-version=2025-06-01").await;
+    owned.json["phoneNumbers"][0]["phoneNumber"].as_str().unwrap().replace('+', "%2B")
+}
+
+fn wanted() -> serde_json::Value {
+    json!({
+        "phoneNumberType": "geographic",
+        "assignmentType": "application",
+        "capabilities": { "calling": "inbound+outbound", "sms": "none" },
+        "quantity": 1,
+    })
+}
+
+/// The built-in rules without quotas that a load generator would meet at once.
+fn wide() -> RuleBook {
+    let text = include_str!("../../numbers/data/rules.toml");
+    let text = text
+        .replace("purchase_requests_per_tenant = 1\n", "purchase_requests_per_tenant = 100000\n")
+        .replace("searches_per_tenant_per_week = 5\n", "searches_per_tenant_per_week = 100000000\n");
+    RuleBook::parse(&text).unwrap()
+}
+
+async fn stock(world: &World) {
+    let new: Vec<NewNumber> = (0..NUMBERS).map(number).collect();
+    let act = Act { actor: "bench", now_unix_ms: NOW_UNIX_MS };
+    let work = world.store.write(move |db| Box::pin(async move { numbers::import(db, &new, act).await }));
+    let there_already: Result<Vec<_>, Error> = work.await;
+    assert!(there_already.unwrap().is_empty());
+}
+
+/// The hundred fictional numbers of each of six hundred area codes.
+fn number(index: u32) -> NewNumber {
+    let area = 200 + index / 100;
+    NewNumber {
+        number: format!("+1{area}55501{:02}", index % 100).parse().unwrap(),
+        trunk: "carrier".parse().unwrap(),
+        country: "US".into(),
+        number_type: NumberType::Geographic,
+        area_code: area.to_string(),
+        region: "WA".into(),
+        city: "Seattle".into(),
+        calling: Capability::InboundOutbound,
+        sms: Capability::None,
+        monthly_cost_minor: 50,
+        currency: "USD".into(),
+    }
+}

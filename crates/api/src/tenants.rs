@@ -1,0 +1,79 @@
+//! The resources by host, kept as they were last read: every request asks for one, and they hardly change.
+//!
+//! What is kept goes when word of a change comes, and otherwise within a second: a key that was rotated, or a
+//! resource that was suspended, by another program on the same database counts no longer than that. What acts on
+//! a record, such as a purchase on the billing country, reads it anew in its own unit (PROV-20).
+
+use crate::state::State;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use trunkline_storage::resources::{self, Resource};
+use trunkline_storage::{Error, Store, Subscription, Topic};
+
+/// The resources that requests asked for.
+pub(crate) struct Tenants(Mutex<Known>);
+
+struct Known {
+    word: Subscription,
+    /// Counts the times that everything was forgotten: what was read before is not kept after.
+    generation: u64,
+    by_host: HashMap<String, (Arc<Resource>, i64)>,
+}
+
+/// How long a record counts without being read again.
+const FRESH_MS: i64 = 1_000;
+
+/// Hosts kept, beyond which all are forgotten. Only those that lead to a resource are, but the one that claims
+/// every host has as many as its callers think of.
+const HOSTS_MAX: usize = 4096;
+
+impl Tenants {
+    pub(crate) fn new(store: &Store) -> Self {
+        let word = store.subscribe(Topic::Resources);
+        Self(Mutex::new(Known { word, generation: 0, by_host: HashMap::new() }))
+    }
+
+    /// Returns the resource that a host (in lower case) belongs to.
+    pub(crate) async fn by_host(&self, state: &State, host: &str) -> Result<Option<Arc<Resource>>, Error> {
+        let now_unix_ms = state.now_unix_ms();
+        let generation = {
+            let mut known = self.lock();
+            known.forget_what_changed();
+            if let Some((resource, read)) = known.by_host.get(host)
+                && (now_unix_ms - read).abs() < FRESH_MS
+            {
+                return Ok(Some(resource.clone()));
+            }
+            known.generation
+        };
+        let mut db = state.store.read().await?;
+        let Some(resource) = resources::by_host(&mut db, host).await? else { return Ok(None) };
+        let resource = Arc::new(resource);
+        let mut known = self.lock();
+        if known.generation == generation {
+            if known.by_host.len() >= HOSTS_MAX {
+                known.by_host.clear();
+            }
+            known.by_host.insert(host.to_owned(), (resource.clone(), now_unix_ms));
+        }
+        Ok(Some(resource))
+    }
+
+    // What is known is whole between any two statements, so a panic elsewhere spoils nothing.
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn forget_what_changed(&mut self) {
+        // Nobody waits: whether there was word is all that is asked.
+        let mut context = Context::from_waker(Waker::noop());
+        if pin!(self.word.changed()).poll(&mut context).is_ready() {
+            self.generation += 1;
+            self.by_host.clear();
+        }
+    }
+}
