@@ -2,8 +2,8 @@
 //! Communication Services send and expect.
 //!
 //! [`router`] makes an [`axum::Router`] and knows nothing of sockets or TLS. A request goes straight through:
-//! [`path`] finds its operation on the raw path, [`auth`] its tenant, [`version`] checks `api-version`, and the
-//! operation's handler gets all of it as one [`call::Call`]. Every refusal is an [`ApiError`].
+//! `path` finds its operation on the raw path, `auth` its tenant, `version` checks `api-version`, and the
+//! operation's handler gets all of it as one `call::Call`. Every refusal is an [`ApiError`].
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic))]
 

@@ -54,11 +54,11 @@ struct Bucket {
 const BUCKETS_BEFORE_PRUNING: usize = 4096;
 
 impl Default for Rates {
-    /// Those of the public service for identities, and for everything together what keeps one tenant from
-    /// taking a whole small machine.
+    /// Those of the public service for identities; for everything together about what a small machine can do, so
+    /// that one tenant cannot pile up more than that.
     fn default() -> Self {
         Self {
-            all: Rate { requests: 60_000, window_secs: 30 },
+            all: Rate { requests: 300_000, window_secs: 30 },
             issue: Rate { requests: 1_000, window_secs: 30 },
             revoke: Rate { requests: 500, window_secs: 30 },
         }
