@@ -31,5 +31,5 @@ mod version;
 pub use dispatch::router;
 pub use error::ApiError;
 pub use limits::{Rate, Rates};
-pub use phone_numbers::cycle;
+pub use phone_numbers::{Upkeep, cycle};
 pub use state::{Clock, Environment, Settings, State};

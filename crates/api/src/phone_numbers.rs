@@ -26,9 +26,11 @@ mod reservations;
 mod search;
 mod under_way;
 mod unit;
+mod upkeep;
 mod wire;
 
 pub(crate) use under_way::UnderWay;
+pub use upkeep::Upkeep;
 
 use crate::call::Call;
 use crate::error::ApiError;

@@ -119,10 +119,9 @@ impl Search {
         let held = reservations::search(db, &new, &self.wanted(), quantity, &terms, act).await?;
         let state = match held {
             Some(_) => operations::State::Succeeded,
-            None => operations::State::Failed {
-                code: NOT_ENOUGH_NUMBERS.to_owned(),
-                message: format!("There are fewer than {quantity} numbers that match the search."),
-            },
+            None => {
+                operations::State::Failed { code: NOT_ENOUGH_NUMBERS.to_owned(), message: too_few(quantity) }
+            }
         };
         let operation =
             operation::record(self.resource, Kind::Search, self.id, self.id.to_string(), state, now_unix_ms);
@@ -173,6 +172,13 @@ fn quantity(asked: Option<i64>) -> Result<u32, ApiError> {
         .ok()
         .filter(|asked| *asked > 0)
         .ok_or_else(|| ApiError::invalid("quantity", "quantity must be at least 1."))
+}
+
+fn too_few(quantity: u16) -> String {
+    match quantity {
+        1 => "No number matches the search.".to_owned(),
+        _ => format!("Fewer than {quantity} numbers match the search."),
+    }
 }
 
 /// Reads an area code for the rules; what cannot be one becomes one that no country has, for the rules to refuse

@@ -18,3 +18,4 @@ mod quotas;
 mod reservations;
 mod search;
 mod shop;
+mod upkeep;
