@@ -1,26 +1,25 @@
 //! The machine: a user agent whose calls have audio.
 
-use crate::line::{Dial, Heard, Line, Plan, Purpose, Step};
-use crate::script::{Before, Script, Sound as Scripted};
+mod serve;
+mod talk;
+
+use crate::line::{Dial, Heard, Line, Purpose, Step};
 use crate::voice::{Role, Voice};
 use bytes::Bytes;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use trunkline_media::frame::StreamId;
-use trunkline_media::play::Sound;
-use trunkline_media::tone::Tone;
-use trunkline_media::{Channel, DigitTiming, Local, MediaSession, RtpLeg, Wish};
+use trunkline_media::{Channel, Local, MediaSession, Wish};
 use trunkline_model::MediaPolicy;
 use trunkline_model::Transport;
 use trunkline_sip::message::Message;
-use trunkline_sip::resolve::{Destination, QueryId};
-use trunkline_sip::transport::{Flow, Target, Transmit};
+use trunkline_sip::resolve::QueryId;
+use trunkline_sip::transport::Transmit;
 use trunkline_sip::user_agent::{
-    self, Body, ChangeKind, EndReason, Headers, InviteParams, Profile, Reply, SessionId, UserAgent,
+    self, Body, EndReason, Headers, InviteParams, Profile, Reply, SessionId, UserAgent,
 };
 
 /// Names a call of an endpoint.
@@ -169,15 +168,6 @@ pub struct Endpoint {
     next_line: u64,
 }
 
-/// Most calls at once. A sandbox serves one developer or one test run; a load test brings its own callee.
-const LINES_MAX: usize = 2_000;
-
-/// How long after a refusal the caller is called back: it must have ended its own call first.
-const CALL_BACK_AFTER: Duration = Duration::from_secs(1);
-
-/// Most calls back that wait. Each was asked for by a call within the last second.
-const CALL_BACKS_MAX: usize = 100;
-
 impl Endpoint {
     /// Returns an endpoint without calls. All its identifiers come from the seed.
     pub fn new(config: Config, seed: u64, now: Instant) -> Self {
@@ -204,10 +194,7 @@ impl Endpoint {
     /// Ends a call, whatever its state.
     pub fn hang_up(&mut self, now: Instant, line: LineId) {
         match self.lines.get(&line).map(|line| line.session) {
-            Some(Some(session)) => {
-                // An unknown session has ended already, and its event is on its way.
-                let _ = self.user_agent.hangup(now, session, Headers::new());
-            }
+            Some(Some(session)) => self.bye(now, session),
             Some(None) => self.end(now, line, 487, "given up before it was sent".to_owned()),
             None => {}
         }
@@ -217,6 +204,11 @@ impl Endpoint {
     /// Returns how many calls there are.
     pub fn lines(&self) -> usize {
         self.lines.len()
+    }
+
+    /// Whether nothing is left to do or to wait for: no call, and no request of ours without its response.
+    pub fn is_idle(&self) -> bool {
+        self.lines.is_empty() && self.user_agent.counts().client_transactions == 0
     }
 
     /// Takes in a message, a datagram, or news of a socket.
@@ -314,13 +306,15 @@ impl Endpoint {
                     self.take_answer(now, session, &answer);
                 }
             }
-            user_agent::Event::Change { session, kind, offer, .. } => {
-                self.change(now, session, kind, offer.as_ref());
-            }
+            user_agent::Event::Change { session, offer, .. } => self.change(now, session, offer.as_ref()),
             user_agent::Event::Prack { session, answer, .. } => self.take_answer(now, session, &answer),
             user_agent::Event::Ended { session, reason } => {
                 let Some(line) = self.by_session.remove(&session) else { return };
-                let (status, why) = describe(&reason);
+                let refused = self.lines.get(&line).and_then(|line| line.refused);
+                let (status, why) = match refused {
+                    Some(status) => (status, "we refused".to_owned()),
+                    None => describe(&reason),
+                };
                 self.end(now, line, status, why);
             }
             // This endpoint asks for no changes and no requests of its own, and allows peers no further methods.
@@ -328,50 +322,6 @@ impl Endpoint {
             | user_agent::Event::ChangeFailed { .. }
             | user_agent::Event::Request { .. }
             | user_agent::Event::Response { .. } => {}
-        }
-    }
-
-    fn incoming(
-        &mut self,
-        now: Instant,
-        session: SessionId,
-        request: &Message,
-        flow: Flow,
-        offer: Option<Bytes>,
-    ) {
-        let to =
-            request.uri().ok().and_then(|uri| uri.user().map(|user| user.into_owned())).unwrap_or_default();
-        let caller =
-            request.from().ok().and_then(|from| from.uri().ok()?.user().map(|user| user.into_owned()));
-        let from = caller.unwrap_or_default();
-        if !self.config.serves || self.lines.len() >= LINES_MAX {
-            let status = if self.config.serves { 503 } else { 480 };
-            let _ = self.user_agent.reject(now, session, Reply::new(status));
-            return;
-        }
-        let script = Script::of(&to);
-        let purpose = Purpose::Serve { script, offer };
-        let line = match script {
-            Script::Answer { .. } => self.open(now, Some(session), purpose, false),
-            Script::Refuse { .. } | Script::NoAnswer => self.add(now, Some(session), purpose, false),
-        };
-        self.by_session.insert(session, line);
-        self.outputs.push_back(Output::Event(Event::Incoming { line, from: from.clone(), to: to.clone() }));
-        match script {
-            Script::Refuse { status, after, call_back } => {
-                if call_back && self.call_backs.len() < CALL_BACKS_MAX {
-                    self.call_backs.push_back((now + CALL_BACK_AFTER, call_back_to(flow, &from, &to)));
-                }
-                match after {
-                    None => drop(self.user_agent.reject(now, session, Reply::new(status))),
-                    Some(after) => {
-                        let _ = self.user_agent.progress(now, session, Reply::new(180));
-                        self.set_step(line, now + after, Step::Refuse);
-                    }
-                }
-            }
-            Script::NoAnswer => drop(self.user_agent.progress(now, session, Reply::new(180))),
-            Script::Answer { .. } => {}
         }
     }
 
@@ -396,6 +346,7 @@ impl Endpoint {
             step: None,
             answered: false,
             digits_sent: false,
+            refused: None,
         };
         self.lines.insert(id, line);
         id
@@ -424,7 +375,7 @@ impl Endpoint {
 
     fn media_failed(&mut self, now: Instant, id: LineId) {
         match self.lines.get(&id).map(|line| line.session) {
-            Some(Some(session)) => drop(self.user_agent.reject(now, session, Reply::new(500))),
+            Some(Some(session)) => self.reject(now, session, 500),
             Some(None) => self.end(now, id, 500, "no media port could be opened".to_owned()),
             None => {}
         }
@@ -475,47 +426,12 @@ impl Endpoint {
         let Some(line) = self.lines.get_mut(&id) else { return };
         line.answered = true;
         if let Purpose::Dial(dial) = &line.purpose {
-            start_plan(now, &dial.plan, &mut line.voice, line.leg.as_mut());
-            line.digits_sent = true;
-            line.step = dial.plan.lasts.map(|lasts| (now + lasts, Step::HangUp));
+            let plan = dial.plan.clone();
+            line.start(now, &plan);
+            line.step = plan.lasts.map(|lasts| (now + lasts, Step::HangUp));
         }
         self.outputs.push_back(Output::Event(Event::Answered { line: id }));
         self.turn_voice(now, id);
-    }
-
-    fn take_answer(&mut self, now: Instant, session: SessionId, answer: &[u8]) {
-        let seed = self.random.next_u64();
-        let Some(line) = self.by_session.get(&session).and_then(|id| self.lines.get_mut(id)) else { return };
-        let Some(sdp) = &mut line.sdp else { return };
-        match sdp.accept_answer(answer) {
-            Ok(_) => line.agree(now, seed),
-            // Without media there is nothing that this endpoint is good for.
-            Err(_) => drop(self.user_agent.hangup(now, session, Headers::new())),
-        }
-    }
-
-    /// Agrees to any change that leaves audio: hold, resume, another codec, another address.
-    fn change(&mut self, now: Instant, session: SessionId, kind: ChangeKind, offer: Option<&Bytes>) {
-        let seed = self.random.next_u64();
-        let Some(line) = self.by_session.get(&session).and_then(|id| self.lines.get_mut(id)) else { return };
-        let Some(sdp) = &mut line.sdp else { return };
-        let description = match (offer, kind) {
-            (Some(offer), ChangeKind::ReInvite | ChangeKind::Update | ChangeKind::Prack) => {
-                sdp.answer_to(offer, Wish::default()).map_err(|error| error.status())
-            }
-            (None, ChangeKind::ReInvite | ChangeKind::Update | ChangeKind::Prack) => {
-                Ok(sdp.offer(Wish::default()))
-            }
-        };
-        let done = match description {
-            Ok(description) => {
-                line.agree(now, seed);
-                self.user_agent.accept_change(now, session, Headers::new(), Some(description))
-            }
-            Err(status) => self.user_agent.reject_change(now, session, Reply::new(status)),
-        };
-        // A session that ended meanwhile tells so in its own event.
-        drop(done);
     }
 
     fn line_timeout(&mut self, now: Instant, id: LineId) {
@@ -533,111 +449,21 @@ impl Endpoint {
         }
     }
 
-    fn take_step(&mut self, now: Instant, id: LineId, step: Step) {
-        let Some(line) = self.lines.get(&id) else { return };
-        let Some(session) = line.session else { return };
-        match (step, &line.purpose) {
-            (Step::Alert, Purpose::Serve { script, .. }) => self.alert(now, id, session, *script),
-            (Step::Answer, Purpose::Serve { script, .. }) => self.answer(now, id, session, *script),
-            (Step::Refuse, Purpose::Serve { script: Script::Refuse { status, .. }, .. }) => {
-                drop(self.user_agent.reject(now, session, Reply::new(*status)));
-            }
-            (Step::HangUp, Purpose::Serve { .. } | Purpose::Dial(_)) => {
-                drop(self.user_agent.hangup(now, session, Headers::new()));
-            }
-            (Step::Alert | Step::Answer | Step::Refuse, Purpose::Serve { .. } | Purpose::Dial(_)) => {}
+    // A session that has ended meanwhile tells so in its own event, so the next three need not.
+
+    fn reject(&mut self, now: Instant, session: SessionId, status: u16) {
+        if let Some(line) = self.by_session.get(&session).and_then(|id| self.lines.get_mut(id)) {
+            line.refused = Some(status);
         }
+        let _ = self.user_agent.reject(now, session, Reply::new(status));
     }
 
-    fn alert(&mut self, now: Instant, id: LineId, session: SessionId, script: Script) {
-        let Script::Answer { before, after, .. } = script else { return };
-        match before {
-            Before::Nothing => {}
-            Before::Ringing => drop(self.user_agent.progress(now, session, Reply::new(180))),
-            Before::EarlyMedia => {
-                let Some(description) = self.describe(now, id, session) else { return };
-                if let Some(line) = self.lines.get_mut(&id) {
-                    line.voice.play(Sound::Tone(Tone::RINGBACK, u32::MAX));
-                }
-                drop(self.user_agent.progress(now, session, Reply::new(183).with_sdp(description)));
-            }
-        }
-        self.set_step(id, now + after, Step::Answer);
-        if after.is_zero() {
-            self.line_timeout(now, id);
-        }
+    fn progress_with(&mut self, now: Instant, session: SessionId, reply: Reply) {
+        let _ = self.user_agent.progress(now, session, reply);
     }
 
-    fn answer(&mut self, now: Instant, id: LineId, session: SessionId, script: Script) {
-        let Script::Answer { sound, lasts, .. } = script else { return };
-        let Some(description) = self.describe(now, id, session) else { return };
-        if self.user_agent.accept(now, session, Headers::new(), Some(description)).is_err() {
-            return;
-        }
-        let Some(line) = self.lines.get_mut(&id) else { return };
-        line.answered = true;
-        line.voice.begin(sound);
-        line.step = lasts.map(|lasts| (now + lasts, Step::HangUp));
-        self.outputs.push_back(Output::Event(Event::Answered { line: id }));
-    }
-
-    /// Returns the answer to a caller's offer, or our offer where it made none. An offer that leaves no audio is refused.
-    fn describe(&mut self, now: Instant, id: LineId, session: SessionId) -> Option<Bytes> {
-        let seed = self.random.next_u64();
-        let line = self.lines.get_mut(&id)?;
-        let Purpose::Serve { offer, .. } = &mut line.purpose else { return None };
-        let sdp = line.sdp.as_mut()?;
-        let described = match offer.take() {
-            Some(offer) => sdp.answer_to(&offer, Wish::default()),
-            // The answer of a 183 is said again in the 200.
-            None if sdp.negotiated().is_some() => Ok(sdp.standing()?.clone()),
-            None => Ok(sdp.offer(Wish::default())),
-        };
-        match described {
-            Ok(description) => {
-                line.agree(now, seed);
-                Some(description)
-            }
-            Err(error) => {
-                drop(self.user_agent.reject(now, session, Reply::new(error.status())));
-                None
-            }
-        }
-    }
-
-    /// Lets a voice hear and speak, and acts on what it heard.
-    fn turn_voice(&mut self, now: Instant, id: LineId) {
-        let Some(line) = self.lines.get_mut(&id) else { return };
-        let Some(leg) = &mut line.leg else { return };
-        line.voice.turn(now, leg);
-        while let Some(transmit) = leg.poll_transmit() {
-            self.outputs.push_back(Output::SendMedia {
-                line: id,
-                channel: transmit.channel,
-                remote: transmit.remote,
-                datagram: Bytes::copy_from_slice(transmit.bytes),
-            });
-        }
-        let digits = line.voice.take_digits();
-        let ends = match &line.purpose {
-            Purpose::Serve { script: Script::Answer { sound: Scripted::Menu, .. }, .. } => {
-                digits.contains(&'#')
-            }
-            Purpose::Serve { script: Script::Answer { sound: Scripted::Announcement, .. }, .. } => {
-                line.answered && !line.voice.is_playing()
-            }
-            Purpose::Serve { .. } => false,
-            Purpose::Dial(dial) => line.answered && dial.plan.ends_after_play && line.is_done(),
-        };
-        for digit in digits {
-            self.outputs.push_back(Output::Event(Event::Digit { line: id, digit }));
-        }
-        if ends && line.step.is_none_or(|(_, step)| step == Step::HangUp) {
-            line.step = None;
-            if let Some(session) = line.session {
-                drop(self.user_agent.hangup(now, session, Headers::new()));
-            }
-        }
+    fn bye(&mut self, now: Instant, session: SessionId) {
+        let _ = self.user_agent.hangup(now, session, Headers::new());
     }
 
     /// Forgets a line and tells what it saw.
@@ -645,15 +471,8 @@ impl Endpoint {
         let Some(mut line) = self.lines.remove(&id) else { return };
         if let Some(leg) = &mut line.leg {
             leg.close(now);
-            while let Some(transmit) = leg.poll_transmit() {
-                self.outputs.push_back(Output::SendMedia {
-                    line: id,
-                    channel: transmit.channel,
-                    remote: transmit.remote,
-                    datagram: Bytes::copy_from_slice(transmit.bytes),
-                });
-            }
         }
+        send_media(&mut line, &mut self.outputs);
         let status = if line.answered { 200 } else { status };
         let heard = line.heard();
         self.outputs.push_back(Output::CloseMedia { line: line.id });
@@ -662,25 +481,16 @@ impl Endpoint {
     }
 }
 
-fn start_plan(now: Instant, plan: &Plan, voice: &mut Voice, leg: Option<&mut RtpLeg>) {
-    if !plan.play.is_empty() {
-        voice.play(Sound::Samples(Arc::clone(&plan.play)));
-    }
-    if let Some(leg) = leg.filter(|_| !plan.digits.is_empty()) {
-        // The owner checked the digits; a peer without telephone events hears them as tones.
-        let _ = leg.send_digits(now, &plan.digits, DigitTiming::default());
-    }
-}
-
-/// A call to whoever called: from the number that was dialled, to the address that the INVITE came from.
-fn call_back_to(flow: Flow, caller: &str, number: &str) -> Dial {
-    let host = flow.remote;
-    Dial {
-        destination: Destination::Target(Target::new(flow.transport, flow.remote)),
-        uri: format!("sip:{caller}@{host}"),
-        from: format!("<sip:{number}@{}>", flow.local.ip()),
-        to: format!("<sip:{caller}@{host}>"),
-        plan: Plan { play: crate::voice::announcement(), ends_after_play: true, ..Plan::default() },
+/// Hands on what the leg of a line wants sent.
+fn send_media(line: &mut Line, outputs: &mut VecDeque<Output>) {
+    let Some(leg) = &mut line.leg else { return };
+    while let Some(transmit) = leg.poll_transmit() {
+        outputs.push_back(Output::SendMedia {
+            line: line.id,
+            channel: transmit.channel,
+            remote: transmit.remote,
+            datagram: Bytes::copy_from_slice(transmit.bytes),
+        });
     }
 }
 

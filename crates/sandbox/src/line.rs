@@ -6,7 +6,8 @@ use crate::voice::Voice;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use trunkline_media::{MediaSession, RtpLeg};
+use trunkline_media::play::Sound;
+use trunkline_media::{DigitTiming, MediaSession, RtpLeg};
 use trunkline_model::LegQuality;
 use trunkline_sip::resolve::Destination;
 use trunkline_sip::user_agent::SessionId;
@@ -63,6 +64,8 @@ pub(crate) struct Line {
     pub(crate) answered: bool,
     /// Whether the digits of a plan were handed to the leg.
     pub(crate) digits_sent: bool,
+    /// The status that we refused it with.
+    pub(crate) refused: Option<u16>,
 }
 
 /// Why a line exists.
@@ -98,6 +101,18 @@ impl Line {
                     trunkline_media::LegConfig { negotiated: Some(negotiated), latch: Vec::new(), seed };
                 self.leg = Some(RtpLeg::new(config, now));
             }
+        }
+    }
+
+    /// Does what a plan says once the call is answered.
+    pub(crate) fn start(&mut self, now: Instant, plan: &Plan) {
+        if !plan.play.is_empty() {
+            self.voice.play(Sound::Samples(Arc::clone(&plan.play)));
+        }
+        self.digits_sent = true;
+        if let Some(leg) = self.leg.as_mut().filter(|_| !plan.digits.is_empty()) {
+            // The owner checked the digits; a peer without telephone events hears them as tones.
+            let _ = leg.send_digits(now, &plan.digits, DigitTiming::default());
         }
     }
 
