@@ -206,7 +206,7 @@ impl Endpoint {
         self.lines.len()
     }
 
-    /// Whether nothing is left to do or to wait for: no call, and no request of ours without its response.
+    /// Whether nothing is held any more: no call, and no request whose transaction still runs.
     pub fn is_idle(&self) -> bool {
         self.lines.is_empty() && self.user_agent.counts().client_transactions == 0
     }
