@@ -266,7 +266,7 @@ impl Phone {
         let Some(leg) = owner.and_then(|session| self.calls.get_mut(&session)?.leg.as_mut()) else {
             return false;
         };
-        if to.port() % 2 == 0 {
+        if to.port().is_multiple_of(2) {
             leg.handle_rtp(now, from, bytes)
         } else {
             leg.handle_rtcp(now, from, bytes)

@@ -164,11 +164,13 @@ impl World {
 
     /// Records of calls that are over.
     pub fn records(&self) -> Vec<&CallRecord> {
-        let record = |event| match event {
-            &CallEvent::Ended { ref record } => Some(&**record),
-            _ => None,
-        };
-        self.events.iter().filter_map(record).collect()
+        let mut records = Vec::new();
+        for event in &self.events {
+            if let CallEvent::Ended { record } = event {
+                records.push(record.as_ref());
+            }
+        }
+        records
     }
 
     /// Ends every call from the carrier's side, lets every timer run out, and checks that nothing is left anywhere.
@@ -251,7 +253,7 @@ impl World {
 
     fn deliver_media(&mut self, packet: &Packet) {
         let port = packet.to.port() & !1;
-        let channel = if packet.to.port() % 2 == 0 { Channel::Rtp } else { Channel::Rtcp };
+        let channel = if packet.to.port().is_multiple_of(2) { Channel::Rtp } else { Channel::Rtcp };
         for open in self.bridges.values_mut() {
             let side = match port {
                 port if port == open.caller_port => Side::Caller,
