@@ -18,9 +18,9 @@ mod wire;
 
 use std::net::SocketAddr;
 use std::time::Duration;
-use trunkline_model::{CallRecord, Party, Q850, Stage as CallStage};
+use trunkline_model::{CallRecord, Party, Q850, Stage as CallStage, TrunkId};
 use trunkline_tests::peers::{
-    Carrier, EAST_NUMBER, Message, Packet, Phone, Playing, Sipp, Speech, WEST_NUMBER,
+    Carrier, EAST_NUMBER, Message, Packet, Phone, Playing, Sipp, Speech, WEST_NUMBER, wait_for,
 };
 
 /// Bytes of a packet of 20 ms of G.711.
@@ -61,6 +61,34 @@ impl<'a> End<'a> {
     fn says(&mut self, payload_type: u8) {
         self.phone.play(&mut self.playing, self.to, payload_type, self.speech.encoded(payload_type), PACKET);
     }
+
+    /// Sends one packet of a value of its own.
+    fn knocks(&mut self, value: u8) {
+        self.phone.play(&mut self.playing, self.to, Packet::PCMU, &[value; PACKET], PACKET);
+    }
+
+    /// Whether the last packet heard is of this value.
+    fn hears_knock(&self, value: u8) -> bool {
+        let heard = self.phone.heard();
+        heard.packets.last().is_some_and(|packet| packet.payload == [value; PACKET])
+    }
+}
+
+/// Lets both ends knock until each hears the other, in PCMU.
+///
+/// For sessions that an ACK brings into force: no message tells its sender when it has arrived.
+fn knock_until_heard(west: &mut End<'_>, east: &mut End<'_>) {
+    let mut value = 0;
+    wait_for("both ends to hear each other", || {
+        // The last of each has come through, so that none is still on its way.
+        if value > 0 && west.hears_knock(value) && east.hears_knock(value) {
+            return Some(());
+        }
+        value = value % 100 + 1;
+        west.knocks(value);
+        east.knocks(value);
+        None
+    });
 }
 
 /// Lets both ends speak at once in PCMU, and asserts that each hears exactly what the other says.
@@ -113,11 +141,21 @@ fn assert_heard_both_ways(record: &CallRecord) {
     }
 }
 
-/// Asserts that there is one record, of a call that failed so.
+/// Asserts that there is one record, of a call from the west that failed so, and on the side of this party's trunk.
 fn assert_failed(records: &[CallRecord], sip: u16, q850: u8, ended_by: Party, stage: CallStage) {
     let [record] = records else { panic!("one call leaves one record, not {records:?}") };
+    let name = |trunk: &Option<TrunkId>| trunk.as_ref().map(|trunk| trunk.as_str().to_owned());
+    assert_eq!((record.from.as_str(), name(&record.trunk_in).as_deref()), (WEST_NUMBER, Some("west")));
+    let out = (stage != CallStage::Admission).then_some("east");
+    assert_eq!(name(&record.trunk_out).as_deref(), out);
     assert_eq!((record.cause.sip, record.cause.q850.0), (sip, q850), "{}", record.cause);
     assert_eq!((record.cause.ended_by, record.cause.stage), (ended_by, stage), "{}", record.cause);
+    match ended_by {
+        Party::Caller => assert_eq!(name(&record.cause.trunk).as_deref(), Some("west")),
+        Party::Callee => assert_eq!(name(&record.cause.trunk).as_deref(), Some("east")),
+        Party::Trunkline => {}
+    }
+    assert_eq!(record.rang_after.is_some(), stage == CallStage::Ringing);
     assert_eq!(record.answered_after, None);
 }
 

@@ -1,37 +1,38 @@
 //! Calls that change while they are up: hold, codec, port and address.
 
-use crate::{End, PACKET, TALK, assert_answered, converse, speak};
-use std::time::Duration;
+use crate::{End, PACKET, TALK, assert_answered, converse, knock_until_heard, speak};
 use trunkline_model::Party;
 use trunkline_tests::peers::{Direction, Message, Packet, Phone, Sipp, Speech, Stage, Trunk, wait_for};
 
-/// Returns the directions that session descriptions in received requests or responses ask for, in order, repeats of a
-/// retransmitted message left out. A description without one means `sendrecv` (RFC 4566 §6).
-fn directions(messages: &[Message]) -> Vec<String> {
-    let mut seen: Vec<(&str, String)> = Vec::new();
-    for message in messages.iter().filter(|message| message.direction == Direction::Received) {
-        let body = message.body();
-        if !body.starts_with("v=0") || seen.iter().any(|(text, _)| *text == message.text) {
-            continue;
-        }
-        let direction = ["sendonly", "recvonly", "inactive"]
-            .into_iter()
-            .find(|direction| body.lines().any(|line| line.trim() == format!("a={direction}")))
-            .unwrap_or("sendrecv");
-        seen.push((&message.text, direction.to_owned()));
-    }
-    seen.into_iter().map(|(_, direction)| direction).collect()
+/// Returns the directions that session descriptions in received requests or responses ask for, in order. A description
+/// without one means `sendrecv` (RFC 4566 §6).
+fn directions(messages: &[Message]) -> Vec<&'static str> {
+    let received = messages.iter().filter(|message| message.direction == Direction::Received);
+    let bodies = received.map(Message::body).filter(|body| body.starts_with("v=0"));
+    let direction = |body: &str| {
+        let says = |direction: &&str| body.lines().any(|line| line.trim() == format!("a={direction}"));
+        ["sendonly", "recvonly", "inactive"].into_iter().find(says).unwrap_or("sendrecv")
+    };
+    bodies.map(direction).collect()
 }
 
-/// Waits until the caller has made so many requests that were answered by 200.
-fn changes_made(caller: &Sipp, count: usize) {
+/// Waits until so many requests of the caller that set up or change the session were answered by 200.
+pub(crate) fn changes_made(caller: &Sipp, count: usize) {
     wait_for("the changes of the call", || {
         let done =
             caller.received().iter().filter(|m| m.answers(200, "INVITE") || m.answers(200, "UPDATE")).count();
         (done >= count).then_some(())
     });
-    // The ACK of a re-INVITE goes out behind its 200, and a changed session is in force with it.
-    std::thread::sleep(Duration::from_millis(100));
+}
+
+/// While the west holds the east: the east hears what the west plays it, and is not heard.
+fn only_the_west_is_heard(west: &mut End<'_>, east: &mut End<'_>) {
+    for end in [&*west, &*east] {
+        end.phone.forget();
+    }
+    speak(west, Packet::PCMU, east, Packet::PCMU);
+    let expected = west.speech.encoded(Packet::PCMU);
+    east.phone.hears(Packet::PCMU, expected.len()).assert_audio(Packet::PCMU, expected, PACKET);
 }
 
 #[test]
@@ -42,19 +43,25 @@ fn hold_and_resume_reach_the_other_side_with_and_without_a_session_description()
     let callee = stage.answers(&east, "callee_is_held.xml").start();
     let caller = stage.calls(&west, "caller_holds.xml", &trunkline).pauses(TALK).start();
 
+    let (mut at_west, mut at_east) = (End::west(&west, &caller), End::east(&east, &callee));
+    changes_made(&caller, 2);
+    only_the_west_is_heard(&mut at_west, &mut at_east);
     changes_made(&caller, 5);
-    converse(&mut End::west(&west, &caller), &mut End::east(&east, &callee));
+    assert_eq!(west.phone.heard().packets, [], "the west has heard the east while it held it");
+    // The last change is over only when the ACK with the answer has come and the east has been told.
+    knock_until_heard(&mut at_west, &mut at_east);
+    converse(&mut at_west, &mut at_east);
     let (caller, callee) = (caller.finish(), callee.finish());
 
     let at_east = directions(&callee);
     assert_eq!(at_east[..3], ["sendrecv", "sendonly", "sendrecv"], "{at_east:?}");
     // RFC 3264 §8.4 reads the old form as a hold; both ways to say it to the next hop are right.
-    assert!(["sendonly", "inactive"].contains(&at_east[3].as_str()), "{at_east:?}");
-    assert_eq!(at_east.last().map(String::as_str), Some("sendrecv"), "{at_east:?}");
+    assert!(["sendonly", "inactive"].contains(&at_east[3]), "{at_east:?}");
+    assert_eq!(at_east.last(), Some(&"sendrecv"), "{at_east:?}");
     let at_west = directions(&caller);
     assert_eq!(at_west[..3], ["sendrecv", "recvonly", "sendrecv"], "{at_west:?}");
     assert_ne!(at_west[3], "sendrecv", "{at_west:?}");
-    assert_eq!(at_west.last().map(String::as_str), Some("sendrecv"), "{at_west:?}");
+    assert_eq!(at_west.last(), Some(&"sendrecv"), "{at_west:?}");
     assert_answered(&stage.records(trunkline), Party::Caller);
 }
 
@@ -66,8 +73,12 @@ fn hold_and_resume_by_update_reach_the_other_side() {
     let callee = stage.answers(&east, "callee_is_held_once.xml").start();
     let caller = stage.calls(&west, "caller_updates.xml", &trunkline).pauses(TALK).start();
 
+    let (mut at_west, mut at_east) = (End::west(&west, &caller), End::east(&east, &callee));
+    changes_made(&caller, 2);
+    only_the_west_is_heard(&mut at_west, &mut at_east);
     changes_made(&caller, 3);
-    converse(&mut End::west(&west, &caller), &mut End::east(&east, &callee));
+    assert_eq!(west.phone.heard().packets, [], "the west has heard the east while it held it");
+    converse(&mut at_west, &mut at_east);
     let (caller, callee) = (caller.finish(), callee.finish());
 
     assert_eq!(directions(&callee), ["sendrecv", "sendonly", "sendrecv"]);

@@ -77,10 +77,13 @@ fn a_number_without_a_route_is_not_found() {
     let stage = Stage::new();
     let (west, east) = (stage.carrier(0, "west"), stage.carrier(1, "east"));
     let trunkline = stage.trunkline(&[Trunk::to(&west), Trunk::to(&east)]);
-    let caller = stage.calls(&west, "caller_is_refused.xml", &trunkline).dials("+13125550100").start();
+    let unknown = "+13125550100";
+    let caller = stage.calls(&west, "caller_is_refused.xml", &trunkline).dials(unknown).start();
 
     assert_eq!(final_status(&caller.finish()), Some(404));
-    assert_failed(&stage.records(trunkline), 404, 1, Party::Trunkline, CallStage::Admission);
+    let records = stage.records(trunkline);
+    assert_failed(&records, 404, 1, Party::Trunkline, CallStage::Admission);
+    assert_eq!((records[0].to.as_str(), records[0].attempts), (unknown, 0));
 }
 
 #[test]

@@ -60,13 +60,17 @@ fn digits_cross_the_laws_once_each_and_in_order() {
         });
     });
     let bytes = Speech::CALLER.encoded(Packet::PCMU).len();
-    for (phone, codec, events) in [(&west.phone, Packet::PCMU, 96), (&east.phone, Packet::PCMA, 101)] {
+    let sent_to_west = [Speech::CALLEE.encoded(Packet::PCMA); 2].concat();
+    let sent_to_east = [Speech::CALLER.encoded(Packet::PCMU); 2].concat();
+    for (phone, codec, events, sent) in
+        [(&west.phone, Packet::PCMU, 96, sent_to_west), (&east.phone, Packet::PCMA, 101, sent_to_east)]
+    {
         let heard = wait_for("all digits and all speech", || {
             let heard = phone.heard();
             (heard.audio(codec).len() >= 2 * bytes && heard.digits(events).len() >= DIGITS.len())
                 .then_some(heard)
         });
-        heard.assert_one_stream();
+        heard.assert_same_sound(codec, &sent);
         let expected = DIGITS.map(|event| Digit { event, duration: 800, ended: true });
         assert_eq!(heard.digits(events), expected);
     }

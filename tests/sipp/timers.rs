@@ -108,4 +108,7 @@ fn an_interval_below_the_minimum_is_refused_with_the_minimum() {
 
     let refusal = caller.iter().find(|message| message.answers(422, "INVITE")).expect("a refusal");
     assert_eq!(refusal.header("Min-SE"), Some("90"));
+    let records = stage.records(trunkline);
+    let last = records.len().saturating_sub(1);
+    assert_answered(&records[last..], Party::Caller);
 }

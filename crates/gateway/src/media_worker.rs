@@ -185,19 +185,19 @@ impl Worker {
         }
     }
 
-    /// Handles what is ready, then commands, then timers.
+    /// Handles commands, then what is ready, then timers.
+    ///
+    /// Commands come first, also those whose wake-up is not among the events yet: a peer that has been told of a change
+    /// sends accordingly, and signalling gives the command before it tells the peer.
     fn turn(&mut self, ready: &[epoll::Event]) {
         let now = Instant::now();
-        let mut woken = false;
-        for event in ready {
-            match event.data.u64() {
-                WAKE => woken = true,
-                mark => self.readable(now, mark),
-            }
-        }
-        if woken {
+        if ready.iter().any(|event| event.data.u64() == WAKE) {
+            // Before the commands are taken: one that comes in between wakes again.
             let _ = rustix::io::read(&*self.wake, &mut [0u8; 8]);
-            self.take_commands(now);
+        }
+        self.take_commands(now);
+        for mark in ready.iter().map(|event| event.data.u64()).filter(|mark| *mark != WAKE) {
+            self.readable(now, mark);
         }
         self.fire(now);
         self.report();

@@ -45,7 +45,7 @@ pub enum Direction {
 }
 
 /// A SIP message as SIPp saw it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Which way it went.
     pub direction: Direction,
@@ -192,10 +192,16 @@ impl Caller {
 }
 
 impl Sipp {
-    /// Returns all messages so far.
+    /// Returns all messages so far, each once: a slow machine makes them come again.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
-        Message::read_all(&read(&self.messages))
+        let mut messages: Vec<Message> = Vec::new();
+        for message in Message::read_all(&read(&self.messages)) {
+            if !messages.contains(&message) {
+                messages.push(message);
+            }
+        }
+        messages
     }
 
     /// Returns the messages received so far.
@@ -272,7 +278,9 @@ impl Message {
         let mut messages = Vec::new();
         // SIPp heads each message with 47 dashes and the time, a line that says what it is, and an empty line.
         for block in text.split("-----------------------------------------------").skip(1) {
-            let Some((head, text)) = block.split_once("\n\n") else { continue };
+            let Some((head, text)) = block.split_once("\n\n").filter(|(_, text)| is_whole(text)) else {
+                continue;
+            };
             let direction = if head.contains(" sent ") { Direction::Sent } else { Direction::Received };
             messages
                 .push(Self { direction, text: text.replace("\r\n", "\n").trim_end_matches('\n').to_owned() });
@@ -313,6 +321,17 @@ impl Message {
     pub fn answers(&self, status: u16, method: &str) -> bool {
         self.status() == Some(status) && self.header("CSeq").is_some_and(|cseq| cseq.ends_with(method))
     }
+}
+
+/// Whether all of a message is there: SIPp may be writing it.
+fn is_whole(text: &str) -> bool {
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_length = ["Content-Length", "l"].iter().any(|known| name.trim().eq_ignore_ascii_case(known));
+        if is_length { value.trim().parse::<usize>().ok() } else { None }
+    });
+    body.len() >= length.unwrap_or_default()
 }
 
 /// Returns where a session description wants audio.
@@ -382,6 +401,14 @@ mod tests {
         assert_eq!((messages[0].direction, messages[0].start()), (Direction::Sent, "BYE sip:a@b SIP/2.0"));
         assert!(messages[1].answers(200, "BYE"));
         assert_eq!(messages[1].body(), "v=0");
+    }
+
+    #[test]
+    fn a_message_that_is_half_written_is_none_yet() {
+        let head = "----------------------------------------------- 2026-01-01 00:00:00.1\n\
+            UDP message received [40] bytes :\n\nSIP/2.0 200 OK\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!(Message::read_all(&format!("{head}v=0")).len(), 0);
+        assert_eq!(Message::read_all(&format!("{head}v=0\r\n")).len(), 1);
     }
 
     #[test]

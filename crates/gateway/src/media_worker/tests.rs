@@ -76,7 +76,7 @@ fn what_one_side_sends_the_other_hears_and_the_ports_are_free_afterwards() {
     world.agree(id, Side::Callee, &callee);
     world.workers.update(id, BridgeCommand::Gate(Gate::Open));
 
-    // Commands and packets take different ways to the worker: what comes before the gate opens is not relayed.
+    // The worker binds the ports in its own time: what comes before is not heard.
     let mut buffer = [0; 2048];
     callee.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     let heard = (1..=250u8).find_map(|sequence| {
@@ -97,6 +97,38 @@ fn what_one_side_sends_the_other_hears_and_the_ports_are_free_afterwards() {
         UdpSocket::bind((LOCALHOST, port)).unwrap();
     }
     assert!(world.metrics.render().contains("trunkline_bridges{worker=\"0\"} 0\n"));
+}
+
+#[test]
+fn a_packet_sent_after_a_change_meets_the_change_though_both_wait() {
+    let metrics = Metrics::default();
+    let (sender, reports) = async_mpsc::channel(16);
+    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap());
+    let (commands, received) = mpsc::channel();
+    let mut worker = Worker::new(received, &wake, sender, metrics.worker()).unwrap();
+    let first_port = *free_ports(LOCALHOST, 4).unwrap().start();
+    let world = World {
+        workers: Workers { workers: vec![Handle { commands, wake, thread: None }] },
+        reports,
+        metrics,
+        first_port,
+    };
+    let (id, caller, callee) = (BridgeId(0), phone(), phone());
+    world.open(id);
+    world.agree(id, Side::Caller, &caller);
+    world.agree(id, Side::Callee, &callee);
+    worker.turn(&[]);
+
+    world.workers.update(id, BridgeCommand::Gate(Gate::Open));
+    caller.send_to(&rtp(1), (LOCALHOST, first_port)).unwrap();
+    let mut ready = Vec::with_capacity(READY_MAX);
+    epoll::wait(&worker.epoll, rustix::buffer::spare_capacity(&mut ready), None).unwrap();
+    // The system may tell of the packet first, or of the command in the next turn only.
+    ready.retain(|event| event.data.u64() != WAKE);
+    assert_eq!(ready.len(), 1);
+    worker.turn(&ready);
+
+    assert_eq!(callee.recv(&mut [0; 2048]).unwrap(), 172);
 }
 
 #[test]
