@@ -1,0 +1,6 @@
+//! Sans-IO SMS: alphabets, segments, receipts, SMPP 3.4 sessions of both roles, router, opt-outs.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+pub mod segment;
+pub mod text;
