@@ -15,8 +15,8 @@ const LENGTH: Duration = Duration::from_secs(30);
 /// All calls: ten seconds' worth more than are up at once.
 const CALLS: u32 = 2_000;
 
-/// Packets of 20 ms that each end sends: for a second less than the call is up, so that all arrive.
-const PACKETS: u32 = 29 * 50;
+/// Packets of 20 ms that each end sends: twelve talk spurts of 20, the last over 3 s before the call is, so that all arrive.
+const PACKETS: u32 = 12 * 20;
 
 #[test]
 fn fifty_calls_a_second_of_thirty_seconds_all_succeed_and_leave_no_port() {
@@ -54,17 +54,13 @@ fn fifty_calls_a_second_of_thirty_seconds_all_succeed_and_leave_no_port() {
     let _ = stage.records(trunkline);
 }
 
-/// Asserts that every call was heard: by the right ear, in order, unchanged, and with next to nothing missing.
-///
-/// The machine is full, and what our own sockets drop looks as if it had been lost on the way: hence not nothing.
+/// Asserts that every call was heard: by the right ear, in order, unchanged, and with nothing missing.
 fn assert_whole(streams: &[Stream]) {
     assert_eq!(streams.len(), CALLS as usize, "ports that audio came from");
     let calls: BTreeSet<u32> = streams.iter().map(|stream| stream.call).collect();
     assert_eq!(calls.len(), CALLS as usize, "calls that were heard");
     let wrong: Vec<&Stream> = streams.iter().filter(|stream| stream.wrong > 0).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
-    let arrived: u64 = streams.iter().map(|stream| u64::from(stream.in_order)).sum();
-    let sent = u64::from(CALLS) * u64::from(PACKETS);
-    let missing = sent - arrived;
-    assert!(missing * 1_000 <= sent, "{missing} of {sent} packets are missing");
+    let cut: Vec<&Stream> = streams.iter().filter(|stream| stream.in_order != PACKETS).collect();
+    assert!(cut.is_empty(), "{} calls lack packets, such as {:?}", cut.len(), cut.first());
 }

@@ -2,7 +2,7 @@
 
 use super::process::{Process, read};
 use super::stage::Carrier;
-use super::{PATIENCE, wait_for, wait_up_to};
+use super::{PATIENCE, wait_for};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -213,13 +213,7 @@ impl Sipp {
     /// Waits for a received message that starts so, counting from the given one (the first is 0).
     #[must_use]
     pub fn waits_for(&self, start: &str, number: usize) -> Message {
-        self.waits_within(PATIENCE, start, number)
-    }
-
-    /// Waits for such a message up to `limit`.
-    #[must_use]
-    pub fn waits_within(&self, limit: Duration, start: &str, number: usize) -> Message {
-        wait_up_to(limit, &format!("{start} number {number} at {}", self.name), || {
+        wait_for(&format!("{start} number {number} at {}", self.name), || {
             self.received().into_iter().filter(|message| message.text.starts_with(start)).nth(number)
         })
     }
