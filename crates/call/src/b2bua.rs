@@ -158,7 +158,7 @@ pub struct B2bua {
     core: Core,
     table: Arc<RoutingTable>,
     calls: HashMap<u64, Call>,
-    /// Events about unknown sources that may still be told.
+    /// Events about refused calls of unknown sources that may still be told.
     strangers: crate::limit::TokenBucket,
 }
 
@@ -285,7 +285,6 @@ impl B2bua {
             self.core.totals.ignored += 1;
             return;
         }
-        self.note_sign_of_life(&bytes);
         self.core.ua.handle_input(now, sip::user_agent::Input::Received { flow, bytes });
     }
 
@@ -301,17 +300,6 @@ impl B2bua {
             Ok(request) => request.to().is_ok_and(|to| to.tag().is_none()),
             // Answering 400 would tell a scanner as much as 403.
             Err(_) => true,
-        }
-    }
-
-    /// Stops waiting for a gateway that has sent 100: the user agent tells only later responses.
-    fn note_sign_of_life(&mut self, bytes: &Bytes) {
-        if self.core.silent.is_empty() || !bytes.starts_with(b"SIP/2.0 1") {
-            return;
-        }
-        let Ok(response) = Message::parse(bytes.clone()) else { return };
-        if let Some(serial) = self.core.silent.get(response.call_id()).copied() {
-            self.with_call(serial, |call, core| call.gateway_lives(core));
         }
     }
 
@@ -353,6 +341,12 @@ impl B2bua {
             Event::Incoming { session, request, flow, offer } => {
                 self.handle_incoming(now, session, &request, flow, offer);
             }
+            Event::Refused { request, flow, status, reason } => {
+                self.handle_refused(now, &request, flow, status, reason);
+            }
+            Event::Trying { session } => {
+                self.on(session, |call, core, _| call.gateway_lives(core, session));
+            }
             Event::Progress { session, fork, response, body, reliable } => {
                 self.on(session, |call, core, _| {
                     call.handle_progress(core, now, session, (fork, body, reliable), &response);
@@ -380,6 +374,9 @@ impl B2bua {
             }
             Event::ChangeFailed { session, failure } => {
                 self.on(session, |call, core, side| call.handle_change_failed(core, now, side, &failure));
+            }
+            Event::ChangeCancelled { session } => {
+                self.on(session, |call, core, side| call.handle_change_cancelled(core, now, side));
             }
             Event::Prack { session, answer, request: _ } => {
                 self.on(session, |call, core, side| call.handle_ack(core, now, side, Some(answer)));

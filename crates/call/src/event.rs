@@ -1,6 +1,7 @@
 //! What this crate tells: about calls, trunks and bridges.
 
-use crate::explain::Explain;
+use crate::explain::{Explain, Hidden};
+use std::fmt;
 use trunkline_media::Direction;
 use trunkline_model::{CallId, CallRecord, Gateway, LegQuality, TrunkId};
 
@@ -26,8 +27,8 @@ impl Side {
     }
 }
 
-/// Something happened that an operator, a customer or a record should know of.
-#[derive(Debug, Clone, PartialEq)]
+/// Something happened that an operator, a customer or a record should know of. `Debug` hides the numbers.
+#[derive(Clone, PartialEq)]
 pub enum CallEvent {
     /// A call was let in.
     Started {
@@ -124,6 +125,78 @@ pub enum CallEvent {
         /// How many gateways of the trunk are up now.
         up_left: usize,
     },
+}
+
+impl fmt::Debug for CallEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct(self.name());
+        if let Some(call) = self.call() {
+            fields.field("call", &call);
+        }
+        match self {
+            Self::Started { trunk, from, to, .. } => {
+                fields.field("trunk", trunk).field("from", &Hidden(from)).field("to", &Hidden(to))
+            }
+            Self::Refused { explain, status, .. } => fields.field("status", status).field("explain", explain),
+            Self::Attempt { trunk, gateway, attempt, .. } => {
+                fields.field("trunk", trunk).field("gateway", gateway).field("attempt", attempt)
+            }
+            Self::AttemptFailed { trunk, gateway, status, moves_on, .. } => fields
+                .field("trunk", trunk)
+                .field("gateway", gateway)
+                .field("status", status)
+                .field("moves_on", moves_on),
+            Self::Ringing { early_media, .. } => fields.field("early_media", early_media),
+            Self::Answered { .. } => &mut fields,
+            Self::MediaStarted { side, .. } => fields.field("side", side),
+            Self::DirectionChanged { side, direction, .. } => {
+                fields.field("side", side).field("direction", direction)
+            }
+            Self::Ended { record } => fields
+                .field("from", &Hidden(&record.from))
+                .field("to", &Hidden(&record.to))
+                .field("trunk_in", &record.trunk_in)
+                .field("trunk_out", &record.trunk_out)
+                .field("cause", &record.cause),
+            Self::GatewayDown { trunk, gateway, up_left } | Self::GatewayUp { trunk, gateway, up_left } => {
+                fields.field("trunk", trunk).field("gateway", gateway).field("up_left", up_left)
+            }
+        }
+        .finish()
+    }
+}
+
+impl CallEvent {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "Started",
+            Self::Refused { .. } => "Refused",
+            Self::Attempt { .. } => "Attempt",
+            Self::AttemptFailed { .. } => "AttemptFailed",
+            Self::Ringing { .. } => "Ringing",
+            Self::Answered { .. } => "Answered",
+            Self::MediaStarted { .. } => "MediaStarted",
+            Self::DirectionChanged { .. } => "DirectionChanged",
+            Self::Ended { .. } => "Ended",
+            Self::GatewayDown { .. } => "GatewayDown",
+            Self::GatewayUp { .. } => "GatewayUp",
+        }
+    }
+
+    fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Started { call, .. }
+            | Self::Refused { call, .. }
+            | Self::Attempt { call, .. }
+            | Self::AttemptFailed { call, .. }
+            | Self::Ringing { call, .. }
+            | Self::Answered { call }
+            | Self::MediaStarted { call, .. }
+            | Self::DirectionChanged { call, .. } => Some(*call),
+            Self::Ended { record } => Some(record.call),
+            Self::GatewayDown { .. } | Self::GatewayUp { .. } => None,
+        }
+    }
 }
 
 /// What the media worker tells about a bridge.

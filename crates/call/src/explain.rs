@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 use trunkline_model::{Transport, Trunk, TrunkId};
 
-/// What is asked: the parts of an INVITE that decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is asked: the parts of an INVITE that decide. `Debug` hides the numbers.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Asked {
     /// Where it came from.
     pub source: SocketAddr,
@@ -99,6 +99,13 @@ pub enum Refusal {
     BadRequest(&'static str),
     /// The caller demands a kind of privacy that we do not know (RFC 3323 §5.1).
     Privacy,
+    /// The user agent refused the INVITE before it was a call: malformed, looped, or asking for what it does not have.
+    UserAgent {
+        /// The status that it was refused with.
+        status: u16,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A call that was let in.
@@ -224,6 +231,7 @@ impl Refusal {
             Self::BadRequest(_) => 400,
             // RFC 3323 §5.1.
             Self::Privacy => 500,
+            Self::UserAgent { status, .. } => *status,
         }
     }
 
@@ -242,7 +250,8 @@ impl Refusal {
             | Self::NoTrunk
             | Self::Media(_)
             | Self::BadRequest(_)
-            | Self::Privacy => None,
+            | Self::Privacy
+            | Self::UserAgent { .. } => None,
         }
     }
 }
@@ -284,6 +293,7 @@ impl fmt::Display for Refusal {
             Self::NoPorts => f.write_str("no RTP ports left"),
             Self::BadRequest(reason) => write!(f, "bad request: {reason}"),
             Self::Privacy => f.write_str("critical privacy of an unknown kind"),
+            Self::UserAgent { reason, .. } => write!(f, "request: {reason}"),
         }
     }
 }
@@ -326,6 +336,34 @@ impl fmt::Display for Explain {
             None => write!(f, "admitted"),
             Some(refusal) => write!(f, "refused with {}: {refusal}", refusal.status()),
         }
+    }
+}
+
+// Numbers of people are in it: `Debug` ends up in logs, so it hides them.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked")
+            .field("source", &self.source)
+            .field("transport", &self.transport)
+            .field("from", &Hidden(&self.from))
+            .field("to", &Hidden(&self.to))
+            .finish()
+    }
+}
+
+/// A number of whatever form, shown by its first and its last two characters.
+pub(crate) struct Hidden<'a>(pub(crate) &'a str);
+
+impl fmt::Debug for Hidden<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.chars().count();
+        if count < 6 {
+            // Too little to hide a part of.
+            return f.write_str("…");
+        }
+        let head = self.0.chars().next().into_iter().collect::<String>();
+        let tail: String = self.0.chars().skip(count - 2).collect();
+        write!(f, "{}…{}", head.escape_debug(), tail.escape_debug())
     }
 }
 

@@ -81,6 +81,32 @@ fn loss_leaves_a_gap_in_time_but_not_in_sequence() {
 }
 
 #[test]
+fn a_fork_that_comes_back_after_another_is_heard_within_200_ms() {
+    let mut world = World::plain();
+    let mut first = Peer::new(LEFT);
+    first.talks(&mut world, 1000);
+    let mut second = Peer { ssrc: 0x2222_2222, sequence: 7, timestamp: 12_345, ..Peer::new(LEFT) };
+    second.talks(&mut world, 20);
+    first.talks(&mut world, 1000);
+    world.assert_continuous();
+    let longest = world.got.windows(2).map(|pair| pair[1].at_ms - pair[0].at_ms).max();
+    assert!(longest.is_some_and(|gap| gap <= 200), "{longest:?}");
+}
+
+#[test]
+fn a_fork_that_signalling_brings_back_is_heard_at_once() {
+    let mut world = World::plain();
+    let mut first = Peer::new(LEFT);
+    first.talks(&mut world, 1000);
+    let mut second = Peer { ssrc: 0x2222_2222, sequence: 7, timestamp: 12_345, ..Peer::new(LEFT) };
+    second.talks(&mut world, 100);
+    world.left.update(world.now, negotiated(LEFT, Codec::Pcmu, 20, Some(101)));
+    first.talks(&mut world, 200);
+    world.assert_continuous();
+    assert_eq!(world.got.len(), 65, "no packet is lost");
+}
+
+#[test]
 fn another_source_at_the_same_address_goes_on_where_the_first_stopped() {
     let mut world = World::plain();
     let mut first = Peer::new(LEFT);

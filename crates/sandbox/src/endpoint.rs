@@ -317,8 +317,12 @@ impl Endpoint {
                 };
                 self.end(now, line, status, why);
             }
-            // This endpoint asks for no changes and no requests of its own, and allows peers no further methods.
-            user_agent::Event::Changed { .. }
+            // This endpoint asks for no changes and no requests of its own, allows peers no further methods, and has
+            // nobody to tell of an INVITE that its user agent refused.
+            user_agent::Event::Refused { .. }
+            | user_agent::Event::Trying { .. }
+            | user_agent::Event::ChangeCancelled { .. }
+            | user_agent::Event::Changed { .. }
             | user_agent::Event::ChangeFailed { .. }
             | user_agent::Event::Request { .. }
             | user_agent::Event::Response { .. } => {}

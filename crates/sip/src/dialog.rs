@@ -7,7 +7,7 @@ use crate::header::{Name, NameAddr};
 use crate::message::{Message, MessageBuilder};
 use crate::method::Method;
 use crate::resolve::Destination;
-use crate::transaction::{from_tag, to_tag};
+use crate::transaction::{MAGIC_COOKIE, from_tag, to_tag};
 use crate::transport::{Flow, Target};
 use crate::uri::Uri;
 use crate::user_agent::send::destination_of;
@@ -81,7 +81,7 @@ impl Dialog {
             local_seq: 0,
             remote_seq: Some(invite.cseq().ok()?.number),
             routes: routes(invite),
-            target: contact(invite)?.into(),
+            target: contact(invite).or_else(|| origin_of_old_client(invite))?.into(),
             flow,
             is_on_connection: flow.transport.is_reliable(),
         })
@@ -220,6 +220,13 @@ fn routes(message: &Message) -> Vec<Box<str>> {
 /// Returns the URI of Contact.
 fn contact(message: &Message) -> Option<&str> {
     message.addresses(Name::Contact).next()?.ok().map(|contact| contact.uri_text())
+}
+
+/// Returns the URI of From, which clients of RFC 2543 are reached at when they send no Contact. They are known by a
+/// branch without the magic cookie, or none (RFC 3261 §8.1.1.7).
+fn origin_of_old_client(invite: &Message) -> Option<&str> {
+    let is_old = !invite.top_via().ok()?.branch().is_some_and(|branch| branch.starts_with(MAGIC_COOKIE));
+    invite.from().ok().filter(|_| is_old && invite.raw(Name::Contact).is_none()).map(|from| from.uri_text())
 }
 
 /// Returns the URI of a route if it is a strict router's: one without `lr`.

@@ -36,8 +36,8 @@ use crate::user_agent::deadlines::Armed;
 use crate::user_agent::send::{Attempt, Contact, Outgoing};
 use crate::user_agent::table::Id;
 use crate::user_agent::{
-    EndReason, Event, Failure, Headers, Outcome, Owner, Profile, Purpose, RequestParams, SDP, SessionId,
-    is_free,
+    EndReason, Event, Failure, Headers, Outcome, Owner, Profile, Purpose, Reply, RequestParams, SDP,
+    SessionId, is_free,
 };
 
 use change::{LocalChange, RemoteChange};
@@ -75,6 +75,8 @@ pub(crate) struct Session {
     held_ok: Option<(Headers, Option<Bytes>)>,
     ok: Option<UnacknowledgedOk>,
     reliable: ReliableSender,
+    /// The provisional response that is sent again as long as the owner takes for the final one.
+    repeated: Option<Reply>,
     /// A 2xx to our INVITE or re-INVITE that held an offer: its transaction and sequence number, until the owner answers.
     unanswered_ok: Option<(Id, u32)>,
     local_change: Option<LocalChange>,
@@ -84,7 +86,7 @@ pub(crate) struct Session {
     local_sdp: Option<Bytes>,
     /// The description that the peer sent last.
     remote_sdp: Option<Bytes>,
-    timers: Timers<10>,
+    timers: Timers<11>,
     pub(crate) armed: Option<Armed>,
 }
 
@@ -116,6 +118,8 @@ pub(crate) struct Usage {
     negotiation: Negotiation,
     /// Whether the peer takes UPDATE.
     update_allowed: bool,
+    /// Whether the peer takes INFO; none as long as it has not sent Allow.
+    info_allowed: Option<bool>,
     /// The number of the last reliable provisional response (RFC 3262 §4).
     rseq: Option<u32>,
     /// A reliable 18x with an offer, until the owner answers it: RSeq and CSeq.
@@ -144,6 +148,7 @@ impl Session {
             held_ok: None,
             ok: None,
             reliable: ReliableSender::default(),
+            repeated: None,
             unanswered_ok: None,
             local_change: None,
             remote_change: None,
@@ -286,7 +291,13 @@ impl Session {
     /// A request of the session now has this transaction.
     pub(crate) fn handle_sent(&mut self, purpose: Purpose, client: Id) {
         match purpose {
-            Purpose::Invite => self.attempt = Some(Attempt::Sent(client)),
+            Purpose::Invite => {
+                self.attempt = Some(Attempt::Sent(client));
+                // What the server before it said does not count for this one: CANCEL waits anew (RFC 3261 §9.1).
+                self.proceeding = false;
+                self.timers.stop(Timer::C);
+                self.usages.clear();
+            }
             Purpose::Change => {
                 if let Some(change) = &mut self.local_change {
                     change.sent(client);
@@ -306,6 +317,7 @@ impl Session {
                 Timer::OkUnacknowledged => self.handle_ok_unacknowledged(cx, now),
                 Timer::ReliableRetransmit => self.retransmit_reliable(cx, now),
                 Timer::ReliableUnacknowledged => self.handle_reliable_unacknowledged(cx, now),
+                Timer::ProgressRepeat => self.repeat_progress(cx, now),
                 Timer::GlareRetry => self.start_change(cx, now),
                 Timer::Refresh => self.refresh(cx, now),
                 Timer::OwnerAnswer => self.handle_unanswered(cx, now),
@@ -327,6 +339,11 @@ impl Session {
                 | Timer::Resolve => {}
             }
         }
+    }
+
+    /// Whether the peer takes INFO; none if it has not said.
+    pub(crate) fn takes_info(&self) -> Option<bool> {
+        self.usages.last()?.info_allowed
     }
 
     /// Builds a request of the owner's in the dialog: INFO and the like.
@@ -397,6 +414,7 @@ impl Usage {
             dialog,
             negotiation: Negotiation::new(pending),
             update_allowed: false,
+            info_allowed: None,
             rseq: None,
             unanswered_progress: None,
         }
@@ -406,6 +424,7 @@ impl Usage {
     fn note_capabilities(&mut self, message: &Message) {
         if message.raw(Name::Allow).is_some() {
             self.update_allowed = message.list(Name::Allow).any(|method| method == "UPDATE");
+            self.info_allowed = Some(message.list(Name::Allow).any(|method| method == "INFO"));
         }
     }
 
@@ -431,4 +450,4 @@ fn with_sdp(builder: MessageBuilder, sdp: Option<Bytes>) -> MessageBuilder {
 /// Most provisional responses of the owner that wait for the PRACK of the one before.
 const PROGRESS_QUEUE_MAX: usize = 8;
 
-type ProgressQueue = VecDeque<crate::user_agent::Reply>;
+type ProgressQueue = VecDeque<Reply>;

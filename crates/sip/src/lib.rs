@@ -42,7 +42,10 @@
 //! - `reinvite` and `update` wait by themselves for an ACK or for a change of the peer's. 491 is tried again after the
 //!   waits of RFC 3261 §14.1, unless the peer changed the session meanwhile: then [`Failure::Superseded`] says that
 //!   the offer is out of date.
-//! - Requests of methods that [`Config`] does not list get 405. OPTIONS that it does not list gets 200.
+//! - Requests of methods that [`Config`] does not list get 405, those of methods that no standard here names 501.
+//!   OPTIONS that it does not list gets 200.
+//! - Every new INVITE that is answered brings [`Event::Incoming`] or, if it is refused before, [`Event::Refused`]. What
+//!   cannot be answered is counted and dropped.
 //!
 //! | concern | module |
 //! |---|---|
@@ -61,6 +64,8 @@
 //! [`SessionId`]: user_agent::SessionId
 //! [`Event::Failed`]: user_agent::Event::Failed
 //! [`Event::Ended`]: user_agent::Event::Ended
+//! [`Event::Incoming`]: user_agent::Event::Incoming
+//! [`Event::Refused`]: user_agent::Event::Refused
 //! [`Body`]: user_agent::Body
 //! [`Profile`]: user_agent::Profile
 //! [`Failure::Superseded`]: user_agent::Failure::Superseded

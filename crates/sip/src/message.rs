@@ -264,9 +264,15 @@ impl Message {
     }
 }
 
+/// Shows what kind of message it is and whose, but no numbers and no body: `Debug` ends up in logs.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.bytes))
+        match self.start() {
+            StartLine::Request { method, .. } => write!(f, "{method}")?,
+            StartLine::Response { status, .. } => write!(f, "{status}")?,
+        }
+        let cseq = self.header(Name::CSeq).unwrap_or_default();
+        write!(f, " (Call-ID {:?}, CSeq {cseq:?}, {} bytes)", self.call_id(), self.bytes.len())
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Timer {
     ReliableRetransmit,
     /// A reliable provisional response got no PRACK for 64·T1 (RFC 3262 §3).
     ReliableUnacknowledged,
+    /// A provisional response is sent again, so that no proxy gives the INVITE up (RFC 3261 §13.3.1.1).
+    ProgressRepeat,
     /// A cancelled INVITE got no final response for 64·T1 (RFC 3261 §9.1).
     CancelGiveUp,
     /// A request that met 491 is tried again (RFC 3261 §14.1).

@@ -354,6 +354,13 @@ impl Transactions {
         id
     }
 
+    /// Lets copies of a request on other paths count as requests of their own.
+    pub(crate) fn forget_origin(&mut self, id: Id) {
+        if let Some(origin) = self.servers.get_mut(id).and_then(|server| server.origin.take()) {
+            self.by_origin.remove(&origin);
+        }
+    }
+
     /// Returns the INVITE that a CANCEL is for (RFC 3261 §9.2).
     pub(crate) fn match_cancel(&mut self, cancel: &Message) -> Option<Id> {
         write_key(&mut self.scratch, cancel, &Method::Invite);

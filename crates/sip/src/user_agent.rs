@@ -401,6 +401,12 @@ impl UserAgent {
         self.command(session, |session, core| session.change(core, now, ChangeKind::ReInvite, offer, headers))
     }
 
+    /// Takes back a `reinvite` that has no final response yet. What comes of it is told as always: by
+    /// [`Event::ChangeFailed`], or by [`Event::Changed`] if the peer was faster.
+    pub fn cancel_change(&mut self, now: Instant, session: SessionId) -> Result<(), Error> {
+        self.command(session, |session, core| session.cancel_change(core, now))
+    }
+
     /// Sends an UPDATE in the dialog of a session, early or established.
     pub fn update(
         &mut self,
@@ -410,6 +416,12 @@ impl UserAgent {
         headers: Headers,
     ) -> Result<(), Error> {
         self.command(session, |session, core| session.change(core, now, ChangeKind::Update, offer, headers))
+    }
+
+    /// Says whether the peer of a session takes INFO, by the Allow that it sent last; none if it sent none, which says
+    /// nothing about what it takes (RFC 3261 §20.5).
+    pub fn takes_info(&self, session: SessionId) -> Option<bool> {
+        self.sessions.get(Id::from_u64(session.0))?.takes_info()
     }
 
     /// Accepts what [`Event::Change`] asked. The description is the answer, or the offer if there was none.

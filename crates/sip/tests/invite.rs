@@ -12,7 +12,7 @@ use trunkline_sip::user_agent::{
     Body, ChangeKind, EndReason, Event, Failure, Headers, Profile, Reply, SessionId,
 };
 use trunkline_sip::{Error, Timer};
-use world::{ALICE, BOB, Habit, World, config, ms, sdp, secs};
+use world::{ALICE, BOB, Habit, World, config, ms, profile_without_timers, sdp, secs};
 
 fn hang_up(world: &mut World, end: usize, session: SessionId) {
     world.act(end, |ua, now| ua.hangup(now, session, Headers::new()).unwrap());
@@ -27,6 +27,24 @@ fn body_of_answer(world: &World) -> Option<Body> {
         Event::Answered { body, .. } => body.clone(),
         _ => None,
     })
+}
+
+#[test]
+fn events_show_neither_numbers_nor_descriptions_in_logs() {
+    let mut world = World::new(8);
+    world.ends[BOB].habit = Habit { rings_with_sdp: true, takes_changes: true, ..Habit::default() };
+    let (alice, _) = world.call();
+    world.act(ALICE, |ua, now| ua.reinvite(now, alice, Some(sdp("alice offer")), Headers::new()).unwrap());
+    world.run_for(secs(1));
+    hang_up(&mut world, ALICE, alice);
+    world.run_for(secs(1));
+    for event in world.ends.iter().flat_map(|end| &end.events) {
+        let shown = format!("{event:?}");
+        for hidden in ["425555", "offer\"", "answer\"", "early", "description"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+    }
+    assert!(world.ends[BOB].events.len() >= 4);
 }
 
 // Cancelling (RFC 3261 §9).
@@ -109,6 +127,9 @@ fn an_endless_ring_is_cancelled_by_timer_c() {
     let mut world = World::new(6);
     world.ends[BOB].habit.rings = true;
     let alice = world.dial();
+    world.await_incoming();
+    // A callee that is still there says so each minute.
+    world.net.drop_responses(180, Method::Invite, usize::MAX);
     world.run_for(secs(210));
     assert!(matches!(world.ends[ALICE].failure(alice), Some(Failure::Timeout)));
     assert!(world.ends[ALICE].fired.contains(&Timer::C));
@@ -193,6 +214,59 @@ fn an_unreliable_183_previews_the_answer_and_200_repeats_it() {
     world.run_for(secs(1));
     assert_eq!(body_of_answer(&world), Some(Body::Answer(sdp("bob early"))));
     assert!(world.ends[ALICE].is_up(alice));
+}
+
+// Provisional responses.
+
+#[test]
+fn the_first_provisional_response_tells_that_somebody_is_there() {
+    let mut world = World::new(15);
+    let alice = world.dial();
+    world.run_for(ms(100));
+    let trying = |event: &Event| matches!(event, Event::Trying { session } if *session == alice);
+    assert_eq!(count(&world, ALICE, trying), 1, "100 is enough");
+    let bob = world.ends[BOB].incoming().unwrap();
+    world.act(BOB, |ua, now| ua.progress(now, bob, Reply::new(180)).unwrap());
+    world.run_for(ms(100));
+    assert_eq!(count(&world, ALICE, trying), 1);
+    assert_eq!(world.ends[ALICE].events.len(), 2, "and the 180 is told as always");
+}
+
+#[test]
+fn a_callee_that_rings_for_long_says_so_each_minute() {
+    let mut world = World::new(16);
+    world.dial();
+    let bob = world.await_incoming();
+    let reply = Reply::new(183).with_sdp(sdp("preview"));
+    let mut profile = profile_without_timers();
+    profile.reliability = Reliability::Off;
+    world.act(BOB, |ua, now| ua.adopt(now, bob, profile).unwrap());
+    world.act(BOB, |ua, now| ua.progress(now, bob, reply).unwrap());
+    world.run_for(secs(119));
+    assert_eq!(world.ends[BOB].sent_responses(183, Method::Invite), 2);
+    // A newer one takes its place, and its time.
+    world.act(BOB, |ua, now| ua.progress(now, bob, Reply::new(180)).unwrap());
+    world.run_for(secs(59));
+    assert_eq!(world.ends[BOB].sent_responses(180, Method::Invite), 1);
+    world.run_for(secs(2));
+    assert_eq!(world.ends[BOB].sent_responses(180, Method::Invite), 2);
+    assert_eq!(world.ends[BOB].sent_responses(183, Method::Invite), 2);
+    world.act(BOB, |ua, now| ua.reject(now, bob, Reply::new(486)).unwrap());
+    world.assert_nothing_is_left();
+    assert_eq!(world.ends[BOB].sent_responses(180, Method::Invite), 2);
+}
+
+#[test]
+fn a_reliable_provisional_response_is_repeated_less_often_and_without_its_description() {
+    let mut world = World::new(17);
+    world.ends[BOB].habit.rings_with_sdp = true;
+    world.dial();
+    world.run_for(secs(149));
+    assert_eq!(world.ends[BOB].sent_responses(183, Method::Invite), 1);
+    world.run_for(secs(2));
+    assert_eq!(world.ends[BOB].sent_responses(183, Method::Invite), 2);
+    let repeated = world.ends[BOB].last_sent(|m| m.status() == Some(183));
+    assert!(repeated.body().is_empty(), "the answer has arrived");
 }
 
 // Reliable provisional responses (RFC 3262).
@@ -304,7 +378,7 @@ fn a_peer_that_requires_100rel_of_one_who_has_it_off_gets_420() {
         world.ends[BOB].last_sent(|m| m.status() == Some(420)).header(Name::Unsupported),
         Some("100rel")
     );
-    assert!(world.ends[BOB].events.is_empty());
+    assert!(matches!(world.ends[BOB].events[..], [Event::Refused { status: 420, .. }]));
     world.assert_nothing_is_left();
 }
 
@@ -425,6 +499,69 @@ fn a_second_change_while_one_waits_for_the_owner_gets_500_with_retry_after() {
     world.act(BOB, |ua, now| ua.accept_change(now, bob, Headers::new(), Some(sdp("ok"))).unwrap());
     world.run_for(secs(1));
     assert_eq!(count(&world, ALICE, |event| matches!(event, Event::Changed { .. })), 1);
+}
+
+#[test]
+fn a_reinvite_that_its_sender_cancels_gets_487_and_the_owner_is_told() {
+    let mut world = World::new(37);
+    let (alice, bob) = world.call();
+    world.act(ALICE, |ua, now| ua.reinvite(now, alice, Some(sdp("new")), Headers::new()).unwrap());
+    world.run_for(ms(100));
+    assert_eq!(count(&world, BOB, |event| matches!(event, Event::Change { .. })), 1);
+    world.act(ALICE, |ua, now| ua.cancel_change(now, alice).unwrap());
+    world.run_for(ms(100));
+    let told = |event: &Event| matches!(event, Event::ChangeCancelled { session } if *session == bob);
+    assert_eq!(count(&world, BOB, told), 1);
+    assert_eq!(world.ends[BOB].sent_responses(200, Method::Cancel), 1);
+    assert_eq!(world.ends[BOB].sent_responses(487, Method::Invite), 1);
+    let failed = |event: &Event| {
+        matches!(event, Event::ChangeFailed { failure: Failure::Response(response), .. }
+            if response.status() == Some(487))
+    };
+    assert_eq!(count(&world, ALICE, failed), 1);
+    let late = world.act(BOB, |ua, now| ua.accept_change(now, bob, Headers::new(), Some(sdp("late"))));
+    assert!(late.is_err(), "there is nothing left to accept");
+    // The session stands, and the next change goes through.
+    world.ends[BOB].habit.takes_changes = true;
+    world.act(ALICE, |ua, now| ua.reinvite(now, alice, Some(sdp("newer")), Headers::new()).unwrap());
+    world.run_for(secs(1));
+    assert_eq!(count(&world, ALICE, |event| matches!(event, Event::Changed { .. })), 1);
+    hang_up(&mut world, ALICE, alice);
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn the_cancel_of_a_reinvite_waits_for_a_provisional_response_and_may_come_too_late() {
+    let mut world = World::new(38);
+    world.ends[BOB].habit.takes_changes = true;
+    let (alice, _) = world.call();
+    world.net.drop_responses(100, Method::Invite, usize::MAX);
+    world.act(ALICE, |ua, now| ua.reinvite(now, alice, Some(sdp("new")), Headers::new()).unwrap());
+    world.act(ALICE, |ua, now| ua.cancel_change(now, alice).unwrap());
+    assert_eq!(world.ends[ALICE].sent_requests(Method::Cancel), 0);
+    world.run_for(secs(1));
+    assert_eq!(world.ends[ALICE].sent_requests(Method::Cancel), 0);
+    assert_eq!(count(&world, ALICE, |event| matches!(event, Event::Changed { .. })), 1);
+    let again = world.act(ALICE, |ua, now| ua.cancel_change(now, alice));
+    assert!(matches!(again, Err(Error::WrongState(_))));
+    hang_up(&mut world, ALICE, alice);
+    world.assert_nothing_is_left();
+}
+
+#[test]
+fn a_reinvite_that_waits_for_its_turn_is_taken_back_without_a_word() {
+    let mut world = World::new(39);
+    world.net.drop_requests(Method::Ack, usize::MAX);
+    let alice = world.dial();
+    let bob = world.await_incoming();
+    world.act(BOB, |ua, now| ua.accept(now, bob, Headers::new(), Some(sdp("answer"))).unwrap());
+    world.act(BOB, |ua, now| ua.reinvite(now, bob, Some(sdp("new")), Headers::new()).unwrap());
+    world.act(BOB, |ua, now| ua.cancel_change(now, bob).unwrap());
+    assert_eq!(world.ends[BOB].sent_requests(Method::Invite), 0);
+    let failed = |event: &Event| matches!(event, Event::ChangeFailed { failure: Failure::Superseded, .. });
+    assert_eq!(count(&world, BOB, failed), 1);
+    hang_up(&mut world, ALICE, alice);
+    world.assert_nothing_is_left();
 }
 
 /// Writes a request in the dialog of another one, with another number.

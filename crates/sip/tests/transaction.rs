@@ -147,7 +147,8 @@ fn each_fault_of_a_request_has_its_answer() {
         if let Some((name, value)) = header {
             assert_eq!(answer.header(*name), Some(*value));
         }
-        assert!(world.ends[BOB].events.is_empty(), "{to}");
+        let is_told = |event: &Event| matches!(event, Event::Refused { status: told, .. } if told == status);
+        assert!(world.ends[BOB].events.iter().all(is_told), "{to}");
         world.assert_nothing_is_left();
     }
 }
@@ -180,7 +181,8 @@ fn copies_of_one_request_on_two_paths_get_one_482() {
     let mut world = World::new(13);
     world.inject(BOB, PEER, &invite("z9hG4bKfirst", &[]));
     assert_eq!(ask(&mut world, &invite("z9hG4bKsecond", &[])).status(), Some(482));
-    assert_eq!(world.ends[BOB].events.len(), 1);
+    assert!(world.ends[BOB].incoming().is_some());
+    assert_eq!(world.ends[BOB].events.len(), 2, "the second is told as refused");
     // Its end does not make a third copy pass.
     world.run_for(secs(60));
     assert_eq!(ask(&mut world, &invite("z9hG4bKthird", &[])).status(), Some(482));
@@ -430,6 +432,40 @@ fn a_host_with_several_servers_is_tried_in_their_order() {
         matches!(output, Output::Event(Event::Failed { session: of, failure: Failure::Timeout }) if of == session)
     });
     assert!(failed);
+}
+
+#[test]
+fn what_one_server_said_does_not_count_for_the_next() {
+    let mut ua = UserAgent::new(config(address(ALICE)), 3, world_start());
+    let now = world_start();
+    let session = ua.invite(now, named(&World::new(36))).unwrap();
+    let Some(Output::Resolve { query, .. }) = ua.poll_output() else { panic!("a question") };
+    let target = |text: &str| Target::new(Transport::Udp, text.parse().unwrap());
+    let targets = vec![target("127.0.0.5:5060"), target("127.0.0.6:5060"), target("127.0.0.7:5060")];
+    ua.handle_input(now, Input::Resolved { query, targets: Ok(targets) });
+    let (first, invite) = drain(&mut ua).remove(0);
+    let respond = |ua: &mut UserAgent, target: Target, invite: &Message, status: u16| {
+        let response = trunkline_sip::message::response_to(invite, status, "x", Some("x")).finish().unwrap();
+        let flow = Flow {
+            transport: Transport::Udp,
+            local: address(ALICE),
+            remote: target.remote,
+            connection: None,
+        };
+        ua.handle_input(now, Input::Received { flow, bytes: response.bytes().clone() });
+        drain(ua)
+    };
+    assert!(respond(&mut ua, first, &invite, 180).is_empty());
+    let (second, invite) = respond(&mut ua, first, &invite, 503).pop().unwrap();
+    assert_eq!(second.remote, "127.0.0.6:5060".parse().unwrap());
+    // RFC 3261 §9.1: the second server has said nothing yet.
+    ua.hangup(now, session, Headers::new()).unwrap();
+    assert!(drain(&mut ua).is_empty());
+    // Nobody wants the third server to ring any more.
+    let after = respond(&mut ua, second, &invite, 503);
+    assert_eq!(after.len(), 1);
+    assert_eq!(after[0].1.method(), Some(&Method::Ack));
+    assert_eq!(ua.counts().sessions, 0);
 }
 
 #[test]

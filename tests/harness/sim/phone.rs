@@ -375,7 +375,12 @@ impl Phone {
                 };
                 self.over(session, end);
             }
-            Event::Request { .. } | Event::Response { .. } => {}
+            // Phones answer changes at once, so that none can be cancelled.
+            Event::ChangeCancelled { .. }
+            | Event::Refused { .. }
+            | Event::Trying { .. }
+            | Event::Request { .. }
+            | Event::Response { .. } => {}
         }
     }
 

@@ -158,7 +158,6 @@ impl B2bua {
     }
 
     fn refuse(&mut self, now: Instant, session: SessionId, asked: Asked, refusal: Refusal) {
-        self.core.totals.refused += 1;
         let status = refusal.status();
         let mut headers = Headers::new();
         if let Some(secs) = refusal.retry_after_secs() {
@@ -168,12 +167,32 @@ impl B2bua {
             headers.push(Name::Warning, format!("399 trunkline \"{text}\""));
         }
         let _ = self.core.ua.reject(now, session, Reply::new(status).with_headers(headers));
-        if refusal == Refusal::UnknownSource && !self.strangers.take(now) {
+        self.tell_refused(now, asked, refusal);
+    }
+
+    /// The user agent refused an INVITE that never became a session.
+    pub(super) fn handle_refused(
+        &mut self,
+        now: Instant,
+        request: &Message,
+        flow: Flow,
+        status: u16,
+        reason: String,
+    ) {
+        self.core.totals.offered += 1;
+        self.tell_refused(now, asked(request, flow), Refusal::UserAgent { status, reason });
+    }
+
+    /// Tells of a call that was refused, and writes its record.
+    fn tell_refused(&mut self, now: Instant, asked: Asked, refusal: Refusal) {
+        self.core.totals.refused += 1;
+        let trunk = self.table.identify(asked.source, asked.transport).map(|trunk| trunk.id.clone());
+        if trunk.is_none() && !self.strangers.take(now) {
             self.core.totals.refused_unreported += 1;
             return;
         }
         let call = self.core.new_call();
-        let trunk = self.table.identify(asked.source, asked.transport).map(|trunk| trunk.id.clone());
+        let status = refusal.status();
         let cause = Cause {
             sip: status,
             q850: Q850::from_sip(status),

@@ -30,8 +30,6 @@ pub(crate) struct Core {
     pub(crate) bridges: HashMap<BridgeId, Opened>,
     /// Our own requests that wait for a response.
     pub(crate) requests: HashMap<RequestId, Purpose>,
-    /// Attempts that wait for the first sign of life of a gateway, by Call-ID.
-    pub(crate) silent: HashMap<String, u64>,
     pub(crate) totals: Totals,
     pub(crate) draining: bool,
     rng: ChaCha8Rng,
@@ -128,7 +126,6 @@ impl Core {
             sessions: HashMap::new(),
             bridges: HashMap::new(),
             requests: HashMap::new(),
-            silent: HashMap::new(),
             totals: Totals::default(),
             draining: false,
             rng: ChaCha8Rng::seed_from_u64(seed),

@@ -67,6 +67,10 @@ impl B2bua {
         let owner = owner.ok_or_else(|| Reply::new(481))?;
         let other = self.calls.get(&owner.call).and_then(|call| call.session(owner.side.other()));
         let other = other.ok_or_else(|| Reply::new(480))?;
+        if self.core.ua.takes_info(other) == Some(false) {
+            // What the other side would answer, and does not have to be asked for.
+            return Err(Reply::new(405));
+        }
         let params = RequestParams {
             method: Method::Info,
             scope: Scope::Session(other),

@@ -28,7 +28,6 @@ impl Call {
         (fork, body, _reliable): (ForkId, Option<Body>, bool),
         response: &Message,
     ) {
-        self.gateway_lives(core);
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.session == session) else {
             return;
         };

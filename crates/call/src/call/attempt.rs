@@ -35,8 +35,6 @@ pub(super) struct Attempt {
     pub(super) heard: bool,
     /// Whether a 18x has come.
     pub(super) rings: bool,
-    /// The Call-ID, where the first sign of life is waited for.
-    call_id: Option<String>,
 }
 
 /// How an attempt failed.
@@ -129,8 +127,7 @@ impl Call {
 
         self.tried.push((trunk.id.clone(), gateway.clone()));
         let waits = self.has_more(core, now);
-        let call_id = waits.then(|| format!("{:016x}{:016x}", core.random(), core.random()));
-        let params = self.invite_params(core, trunk, &gateway, offer, call_id.clone());
+        let params = self.invite_params(core, trunk, &gateway, offer);
         let session = match core.ua.invite(now, params) {
             Ok(session) => session,
             Err(error) => {
@@ -142,8 +139,7 @@ impl Call {
         let serial = self.id.serial;
         core.sessions.insert(session, Owner { call: serial, side: Side::Callee });
         core.timers.set(serial, CallTimer::Ring, now + trunk.ring_max);
-        if let Some(call_id) = &call_id {
-            core.silent.insert(call_id.clone(), serial);
+        if waits {
             core.timers.set(serial, CallTimer::Response, now + core.config.limits.response_max);
         }
         self.stage = Stage::Routing;
@@ -164,20 +160,12 @@ impl Call {
             bridged: None,
             heard: false,
             rings: false,
-            call_id,
         });
         true
     }
 
     /// Writes the INVITE for a gateway: nothing of the caller's own INVITE is copied into it.
-    fn invite_params(
-        &self,
-        core: &Core,
-        trunk: &Trunk,
-        gateway: &Gateway,
-        offer: Bytes,
-        call_id: Option<String>,
-    ) -> InviteParams {
+    fn invite_params(&self, core: &Core, trunk: &Trunk, gateway: &Gateway, offer: Bytes) -> InviteParams {
         let (domain, authority) = domains(trunk, gateway);
         let user = escape_user(&self.route.dial).into_owned();
         let mut headers = Headers::new();
@@ -190,7 +178,7 @@ impl Call {
             from: self.who.from(&domain),
             to: format!("<sip:{user}@{domain}>"),
             contact_user: None,
-            call_id,
+            call_id: None,
             max_forwards: self.hops_left,
             routes: Vec::new(),
             headers,
@@ -244,13 +232,10 @@ impl Call {
     }
 
     /// Notes that the gateway has sent something.
-    pub(crate) fn gateway_lives(&mut self, core: &mut Core) {
-        core.timers.stop(self.id.serial, CallTimer::Response);
-        if let Some(attempt) = &mut self.attempt {
+    pub(crate) fn gateway_lives(&mut self, core: &mut Core, session: SessionId) {
+        if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.session == session) {
             attempt.heard = true;
-            if let Some(call_id) = attempt.call_id.take() {
-                core.silent.remove(&call_id);
-            }
+            core.timers.stop(self.id.serial, CallTimer::Response);
         }
     }
 
@@ -338,9 +323,6 @@ impl Call {
         let serial = self.id.serial;
         core.timers.stop(serial, CallTimer::Response);
         core.timers.stop(serial, CallTimer::Ring);
-        if let Some(call_id) = self.attempt.as_mut().and_then(|attempt| attempt.call_id.take()) {
-            core.silent.remove(&call_id);
-        }
     }
 }
 

@@ -297,6 +297,26 @@ impl Call {
         }
     }
 
+    /// A side has cancelled its re-INVITE: what it had asked the other side for is taken back there too.
+    pub(crate) fn handle_change_cancelled(&mut self, core: &mut Core, now: Instant, side: Side) {
+        match self.pending.take() {
+            Some(Pending::Asked { by, before, .. }) if by == side => {
+                let Some(leg) = self.leg_mut(side) else { return };
+                leg.wish = before;
+                core.event(CallEvent::DirectionChanged { call: self.id, side, direction: before });
+                // Its CANCEL may be late: if it agrees all the same, it is told anew what this side wants.
+                self.pending = Some(Pending::CatchUp(side.other()));
+                let asked = self.leg(side.other()).and_then(|leg| leg.session);
+                if let Some(session) = asked
+                    && let Err(error) = core.ua.cancel_change(now, session)
+                {
+                    tracing::debug!(call = %self.id, %error, "the other side's change is not under way");
+                }
+            }
+            other => self.pending = other,
+        }
+    }
+
     /// Tells a side what the other wants, where it could not be told before: after a delayed offer, an early
     /// change, or an answer that met with early media.
     pub(super) fn catch_up(&mut self, core: &mut Core, now: Instant) {

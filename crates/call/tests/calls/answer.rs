@@ -196,7 +196,8 @@ fn a_call_that_nobody_answers_ends_by_our_clock() {
     let callee = world.incoming(CALLEE);
     world.ring(CALLEE, callee, 180);
     world.run_for(Duration::from_secs(61));
-    assert_eq!(world.statuses(CALLER), [180, 480]);
+    // RFC 3261 §13.3.1.1: the 180 is repeated each minute.
+    assert_eq!(world.statuses(CALLER), [180, 180, 480]);
     let last = world.ends[CALLER].received.last().unwrap();
     assert_eq!(header(last, Name::Reason), "Q.850;cause=19");
     assert_eq!(world.requests(CALLEE, Method::Cancel).len(), 1);

@@ -1,6 +1,6 @@
 //! Changes of a call that is up: hold and resume from either side, moves, refusals, glare.
 
-use crate::world::{CALLEE, CALLER, World, direction_of, sdp_at};
+use crate::world::{CALLEE, CALLER, Setup, World, direction_of, sdp_at};
 use bytes::Bytes;
 use trunkline_media::Direction;
 use trunkline_sip::header::Name;
@@ -299,4 +299,73 @@ fn digits_in_info_are_passed_on_and_anything_else_is_not() {
     let event = world.next(CALLER);
     assert_eq!(result(event), 415);
     assert!(world.ends[CALLEE].events.is_empty());
+}
+
+#[test]
+fn digits_in_info_are_not_sent_to_a_peer_that_does_not_take_them() {
+    use trunkline_sip::user_agent::{RequestParams, Scope};
+    let mut world = World::of(Setup { end_methods: vec![], ..Setup::default() });
+    let (caller, _) = world.talk();
+    let info = RequestParams {
+        method: Method::Info,
+        scope: Scope::Session(caller),
+        headers: Headers::new(),
+        body: Some(("application/dtmf-relay".to_owned(), "Signal=5\r\nDuration=160\r\n".into())),
+    };
+    world.with(CALLER, |ua, now| ua.request(now, info)).unwrap();
+    world.run_ms(50);
+    assert!(world.requests(CALLEE, Method::Info).is_empty());
+    let answer = world.ends[CALLER].received.last().unwrap();
+    assert_eq!(answer.status(), Some(405));
+    // RFC 3261 §21.4.6: the methods that are taken, here.
+    assert!(answer.lists(Name::Allow, "INVITE") && !answer.lists(Name::Allow, "INFO"));
+}
+
+#[test]
+fn a_hold_that_is_cancelled_is_taken_back_from_the_other_side() {
+    let mut world = World::new();
+    let (caller, callee) = world.talk();
+    let (to_caller, to_callee) = (world.relay(CALLER), world.relay(CALLEE));
+    let hold = sdp_at(world.ends[CALLER].at.ip(), 4000, "0", "sendonly", 2);
+    reinvite(&mut world, CALLER, caller, Some(hold));
+    assert!(matches!(world.next(CALLEE), Event::Change { .. }), "the callee thinks about it");
+    world.with(CALLER, |ua, now| ua.cancel_change(now, caller)).unwrap();
+    world.run_ms(100);
+    assert_eq!(world.requests(CALLEE, Method::Cancel).len(), 1);
+    assert!(matches!(world.next(CALLEE), Event::ChangeCancelled { .. }));
+    match world.next(CALLER) {
+        Event::ChangeFailed { failure, .. } => assert_eq!(failure.status(), 487),
+        other => panic!("{other:?}"),
+    }
+    world.talk_for(5, &[(CALLER, 4000, to_caller, 0), (CALLEE, 6000, to_callee, 0)]);
+    assert_eq!((world.heard(CALLER, 4000).len(), world.heard(CALLEE, 6000).len()), (5, 5));
+    // The next hold finds nothing in its way.
+    let hold = sdp_at(world.ends[CALLER].at.ip(), 4000, "0", "sendonly", 3);
+    reinvite(&mut world, CALLER, caller, Some(hold));
+    assert_eq!(direction_of(&agree(&mut world, CALLEE, callee, 6000, "recvonly")), "sendonly");
+    world.hang_up(CALLER, caller);
+    world.settle();
+}
+
+#[test]
+fn a_hold_that_was_agreed_to_before_its_cancel_came_is_taken_back_by_another_offer() {
+    let mut world = World::new();
+    let (caller, callee) = world.talk();
+    let (to_caller, to_callee) = (world.relay(CALLER), world.relay(CALLEE));
+    let hold = sdp_at(world.ends[CALLER].at.ip(), 4000, "0", "sendonly", 2);
+    reinvite(&mut world, CALLER, caller, Some(hold));
+    assert!(matches!(world.next(CALLEE), Event::Change { .. }));
+    // The answer of the callee and the CANCEL of the caller cross in the B2BUA.
+    world.with(CALLER, |ua, now| ua.cancel_change(now, caller)).unwrap();
+    let answer = sdp_at(world.ends[CALLEE].at.ip(), 6000, "0", "recvonly", 2);
+    world.with(CALLEE, |ua, now| ua.accept_change(now, callee, Headers::new(), Some(answer))).unwrap();
+    world.run_ms(5);
+    assert_eq!(world.statuses(CALLER), [180, 200]);
+    world.run_ms(100);
+    let asked = agree(&mut world, CALLEE, callee, 6000, "sendrecv");
+    assert_eq!(direction_of(&asked), "sendrecv");
+    world.talk_for(5, &[(CALLER, 4000, to_caller, 0), (CALLEE, 6000, to_callee, 0)]);
+    assert_eq!((world.heard(CALLER, 4000).len(), world.heard(CALLEE, 6000).len()), (5, 5));
+    world.hang_up(CALLER, caller);
+    world.settle();
 }

@@ -1,7 +1,8 @@
 //! Calls that are refused: each with every trunk and the first criterion it failed.
 
 use crate::world::{CALLEE, CALLER, NUMBER, STRANGER, Setup, World, header, id, trunk};
-use trunkline_call::{CallEvent, Criterion, Explain, UnknownSources};
+use bytes::Bytes;
+use trunkline_call::{CallEvent, Criterion, Explain, Refusal, UnknownSources};
 use trunkline_model::{PatternRoute, Stage, Transport};
 use trunkline_sip::header::Name;
 use trunkline_sip::method::Method;
@@ -144,4 +145,69 @@ fn a_refused_call_leaves_one_event_and_one_record() {
     assert_eq!(calls.len(), 2);
     assert_eq!((calls[0].0, calls[1].0), ("refused", "ended"));
     assert_eq!(calls[0].1, calls[1].1);
+}
+
+/// Writes an INVITE by hand, with something about it changed.
+fn raw(branch: usize, from: &str, to: &str) -> Bytes {
+    let text = format!(
+        "INVITE sip:{NUMBER}@203.0.113.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bKr{branch}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:+12065550111@x>;tag=r{branch}\r\nTo: <sip:{NUMBER}@y>\r\n\
+         Call-ID: raw{branch}\r\nCSeq: 1 INVITE\r\nContact: <sip:192.0.2.10>\r\nContent-Length: 0\r\n\r\n"
+    );
+    assert!(text.contains(from));
+    text.replacen(from, to, 1).into()
+}
+
+#[test]
+fn a_call_that_the_user_agent_refuses_has_its_event_and_its_record_too() {
+    let cases = [
+        ("Max-Forwards: 70", "Max-Forwards: x", 400, "request: Malformed Max-Forwards header"),
+        ("Contact: <sip:192.0.2.10>\r\n", "", 400, "request: Missing or malformed Contact"),
+        ("Max-Forwards: 70", "Max-Forwards: 0", 483, "request: Too Many Hops"),
+        ("CSeq: 1", "Require: gruu\r\nCSeq: 1", 420, "request: Bad Extension: gruu"),
+        ("sip:+1", "isbn:+1", 416, "request: Unsupported URI Scheme"),
+    ];
+    for (number, (from, to, status, detail)) in cases.into_iter().enumerate() {
+        let mut world = World::new();
+        world.inject(CALLER, raw(number, from, to));
+        world.run_ms(50);
+        let explain = explained(&world);
+        assert_eq!(explain.refusal.as_ref().map(Refusal::status), Some(status), "{to}");
+        assert_eq!(failed(&explain), [("east", None), ("west", Some(Criterion::Source))], "{to}");
+        assert!(explain.to_string().ends_with(&format!("refused with {status}: {detail}")), "{explain}");
+        let record = world.record();
+        assert_eq!((record.cause.sip, record.cause.stage), (status, Stage::Admission));
+        assert_eq!((record.cause.detail.as_str(), record.from.as_str()), (detail, "+12065550111"));
+        assert_eq!(record.trunk_in, Some(id("east")));
+        let totals = world.b2bua.totals();
+        assert_eq!((totals.offered, totals.refused, totals.ended), (1, 1, 1));
+        world.settle();
+    }
+}
+
+#[test]
+fn malformed_calls_of_strangers_do_not_flood_the_records_either() {
+    let mut world = World::new();
+    for number in 0..100 {
+        world.inject(STRANGER, raw(number, "Max-Forwards: 70", "Max-Forwards: x"));
+    }
+    world.run_ms(100);
+    let told = world.records().len() as u64;
+    assert!((20..=25).contains(&told), "{told}");
+    let totals = world.b2bua.totals();
+    assert_eq!((totals.offered, totals.refused, totals.refused_unreported), (100, 100, 100 - told));
+}
+
+#[test]
+fn no_event_shows_a_number_in_logs() {
+    let mut world = World::new();
+    let (caller, _) = world.talk();
+    world.hang_up(CALLER, caller);
+    world.dial(STRANGER);
+    world.run_ms(50);
+    assert_eq!(world.records().len(), 2);
+    for event in &world.events {
+        let shown = format!("{event:?}");
+        assert!(!shown.contains("555"), "{shown}");
+    }
 }

@@ -91,6 +91,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) unknown_sources: UnknownSources,
     pub(crate) end_profile: Profile,
+    /// Methods that the ends take besides those of calls.
+    pub(crate) end_methods: Vec<Method>,
     pub(crate) last_port: u16,
 }
 
@@ -110,6 +112,7 @@ impl Default for Setup {
                 session_timer: no_timer(),
                 advertised: None,
             },
+            end_methods: vec![Method::Info],
             last_port: 20_099,
         }
     }
@@ -158,7 +161,7 @@ impl World {
             let config = user_agent::Config {
                 listeners: vec![listener(at)],
                 profile: setup.end_profile.clone(),
-                methods: vec![Method::Info],
+                methods: setup.end_methods.clone(),
                 ..user_agent::Config::default()
             };
             End {
@@ -415,6 +418,8 @@ impl World {
                             self.send_sip(from, transmit.target.remote, transmit.bytes);
                         }
                         user_agent::Output::Resolve { .. } => panic!("no names here"),
+                        // Every INVITE has its 100; tests ask for what comes after it.
+                        user_agent::Output::Event(Event::Trying { .. }) => {}
                         user_agent::Output::Event(event) => self.ends[at].events.push_back(event),
                     }
                 }

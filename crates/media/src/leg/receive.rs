@@ -31,7 +31,10 @@ struct MediaClock {
 }
 
 /// How long stragglers of a source that was replaced are dropped. After that it may come back.
-const RETIRED_MEMORY: Duration = Duration::from_millis(500);
+///
+/// A straggler is later than its successor by no more than the network reorders, while of a fork that comes back
+/// this much is lost: four times the reorder window for the one, ten packets for the other.
+const RETIRED_MEMORY: Duration = Duration::from_millis(200);
 
 /// Where unwrapped timestamps start, so that going back does not reach below zero.
 const CLOCK_START: u64 = 1 << 40;
@@ -53,6 +56,8 @@ impl Receiver {
 
     pub(super) fn update(&mut self, negotiated: &Negotiated) {
         self.payloads = Some(negotiated.receive);
+        // The news may be that the source before this one is wanted again.
+        self.retired = None;
         let receives = negotiated.direction.receives();
         if receives && !self.receives {
             // What the peer sent while it was told not to is not lost.

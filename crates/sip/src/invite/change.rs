@@ -36,6 +36,10 @@ pub(crate) struct LocalChange {
     is_stale: bool,
     /// The answer that a reliable provisional response brought.
     answer: Option<Body>,
+    /// Whether it had a provisional response, before which CANCEL may not be sent (RFC 3261 §9.1).
+    proceeding: bool,
+    /// Whether the owner has taken it back.
+    is_cancelled: bool,
 }
 
 /// A re-INVITE, UPDATE or PRACK of the peer that waits for the owner's answer.
@@ -56,6 +60,7 @@ const REFRESH_RETRY: Duration = Duration::from_secs(5);
 impl LocalChange {
     pub(super) fn sent(&mut self, client: Id) {
         self.attempt = Some(Attempt::Sent(client));
+        self.proceeding = false;
     }
 }
 
@@ -100,10 +105,44 @@ impl Session {
             attempt: None,
             is_stale: false,
             answer: None,
+            proceeding: false,
+            is_cancelled: false,
         });
         self.timers.stop(Timer::GlareRetry);
         self.start_change(cx, now);
         Ok(())
+    }
+
+    /// Takes back our re-INVITE: by CANCEL once that may be sent, or at once if it was not sent at all.
+    pub(crate) fn cancel_change(&mut self, cx: &mut Core, now: Instant) -> Result<(), Error> {
+        self.live()?;
+        let change = self
+            .local_change
+            .as_mut()
+            .filter(|change| change.kind == ChangeKind::ReInvite && !change.is_refresh)
+            .ok_or(Error::WrongState("no re-INVITE is under way"))?;
+        change.is_cancelled = true;
+        match change.attempt {
+            Some(Attempt::Sent(_)) if change.proceeding => self.send_change_cancel(cx, now),
+            Some(Attempt::Sent(_)) => {}
+            Some(Attempt::Resolving(query)) => {
+                cx.forget_query(query);
+                self.fail_change(cx, now, Failure::Superseded);
+            }
+            None => {
+                self.timers.stop(Timer::GlareRetry);
+                self.fail_change(cx, now, Failure::Superseded);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the CANCEL of our re-INVITE. The final response of the re-INVITE then says what came of it.
+    fn send_change_cancel(&mut self, cx: &mut Core, now: Instant) {
+        let Some(Attempt::Sent(client)) = self.local_change.as_ref().and_then(|change| change.attempt) else {
+            return;
+        };
+        cx.send_cancel(now, Owner::Session(self.id, Purpose::Cancel), client, &Headers::new());
     }
 
     /// Refreshes the session (RFC 4028 §10): by UPDATE if the peer takes it, else by INVITE with the same description.
@@ -128,6 +167,8 @@ impl Session {
             attempt: None,
             is_stale: false,
             answer: None,
+            proceeding: false,
+            is_cancelled: false,
         });
         self.start_change(cx, now);
     }
@@ -192,6 +233,7 @@ impl Session {
         }
         if let Some(change) = &mut self.local_change {
             change.attempt = Some(attempt);
+            change.proceeding = false;
             change.tries += 1;
         }
         Ok(())
@@ -251,7 +293,7 @@ impl Session {
         match response.status().unwrap_or_default() {
             100..=199 => self.handle_change_progress(cx, now, &response),
             200..=299 => self.handle_change_ok(cx, now, client, response, flow),
-            491 => {
+            491 if !self.local_change.as_ref().is_some_and(|change| change.is_cancelled) => {
                 let wait = self.glare_wait(cx);
                 self.handle_change_refused(cx, now, response, Some(wait));
             }
@@ -280,6 +322,12 @@ impl Session {
 
     /// A provisional response to a re-INVITE, which may be reliable and bring the answer.
     fn handle_change_progress(&mut self, cx: &mut Core, now: Instant, response: &Message) {
+        if let Some(change) = &mut self.local_change
+            && !std::mem::replace(&mut change.proceeding, true)
+            && change.is_cancelled
+        {
+            self.send_change_cancel(cx, now);
+        }
         if response.status() == Some(100) {
             return;
         }
@@ -609,6 +657,7 @@ impl Session {
         if self.remote_change.as_ref().is_some_and(|change| change.server == server) {
             self.refuse_change(cx, now);
             self.forget_remote_change();
+            self.tell(cx, Event::ChangeCancelled { session: self.session_id() });
             self.start_change(cx, now);
         }
     }

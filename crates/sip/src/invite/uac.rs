@@ -13,7 +13,7 @@ use crate::header::{Name, NameAddr};
 use crate::message::{Message, MessageBuilder};
 use crate::method::Method;
 use crate::timer::Timer;
-use crate::transaction::{branch_number, cancel_for, to_tag};
+use crate::transaction::to_tag;
 use crate::transport::Flow;
 use crate::user_agent::core::{Core, hex};
 use crate::user_agent::send::{Attempt, Contact, Outgoing};
@@ -118,7 +118,9 @@ impl Session {
     }
 
     fn handle_provisional(&mut self, cx: &mut Core, now: Instant, response: Message, flow: Flow) {
-        self.proceeding = true;
+        if !std::mem::replace(&mut self.proceeding, true) {
+            self.tell(cx, Event::Trying { session: self.session_id() });
+        }
         if self.phase == Phase::Cancelling {
             self.send_cancel(cx, now);
             return;
@@ -340,8 +342,12 @@ impl Session {
                 self.phase = Phase::Over;
             }
             Some(Attempt::Sent(_)) if self.proceeding => self.send_cancel(cx, now),
-            // The INVITE is still sent again until it is answered or timer B fires.
-            Some(Attempt::Sent(_)) => {}
+            // The INVITE is still sent again until it is answered or timer B fires, but to no other server.
+            Some(Attempt::Sent(client)) => {
+                if let Some(client) = cx.transactions.client_mut(client) {
+                    client.retry = None;
+                }
+            }
             None => self.phase = Phase::Over,
         }
     }
@@ -352,17 +358,7 @@ impl Session {
         }
         self.timers.set(Timer::CancelGiveUp, now + cx.values().patience());
         let Some(Attempt::Sent(client)) = self.attempt else { return };
-        let Some(client) = cx.transactions.client_mut(client) else { return };
-        client.retry = None;
-        let target = client.target;
-        let invite = client.machine.request();
-        let branch = invite.top_via().ok().and_then(|via| via.branch().and_then(branch_number));
-        let Some((branch, builder)) = branch.zip(cancel_for(invite)) else { return };
-        let builder = cx.client_headers(self.farewell.write(builder, is_free));
-        if let Ok(cancel) = builder.finish() {
-            let owner = Owner::Session(self.id, Purpose::Cancel);
-            cx.start(now, owner, cancel, branch, target);
-        }
+        cx.send_cancel(now, Owner::Session(self.id, Purpose::Cancel), client, &self.farewell);
     }
 
     /// No final response came to a cancelled INVITE (RFC 3261 §9.1).

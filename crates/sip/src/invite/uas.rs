@@ -36,6 +36,13 @@ pub(crate) struct UnacknowledgedOk {
 /// after ten has vanished without CANCEL.
 const RING_MAX: Duration = Duration::from_secs(600);
 
+/// How often a provisional response is repeated, so that one that is lost does no harm: proxies give an INVITE up
+/// that had none for three minutes (RFC 3261 §13.3.1.1).
+const PROGRESS_REPEAT: Duration = Duration::from_secs(60);
+
+/// The same for one that is sure to arrive (RFC 3262 §3).
+const PROGRESS_REPEAT_RELIABLE: Duration = Duration::from_secs(150);
+
 impl Session {
     /// Takes a new INVITE. There is none if it can make no dialog.
     pub(crate) fn be_called(
@@ -73,25 +80,26 @@ impl Session {
         self.live()?;
         self.session_timer = super::session_timer::SessionTimer::new(profile.session_timer);
         self.profile = profile;
-        self.check_requirements(cx, now);
+        // The event of the end says by which status it was rejected.
+        let _ = self.check_requirements(cx, now);
         Ok(())
     }
 
     /// Checks an INVITE that the owner does not know of yet, and need not if it is rejected.
-    pub(crate) fn check_requirements_unseen(&mut self, cx: &mut Core, now: Instant) -> bool {
+    pub(crate) fn check_requirements_unseen(&mut self, cx: &mut Core, now: Instant) -> Result<(), u16> {
         self.told = true;
-        let may_go_on = self.check_requirements(cx, now);
-        self.told = !may_go_on;
-        may_go_on
+        let checked = self.check_requirements(cx, now);
+        self.told = checked.is_err();
+        checked
     }
 
-    /// Rejects an INVITE that requires what the profile forbids, or does not offer what it requires. Says whether it
-    /// may go on.
-    fn check_requirements(&mut self, cx: &mut Core, now: Instant) -> bool {
+    /// Rejects an INVITE that requires what the profile forbids, or does not offer what it requires, and says by which
+    /// status.
+    fn check_requirements(&mut self, cx: &mut Core, now: Instant) -> Result<(), u16> {
         if self.phase != Phase::Offered {
-            return true;
+            return Ok(());
         }
-        let Some(request) = self.invite_request(cx) else { return false };
+        let Some(request) = self.invite_request(cx) else { return Ok(()) };
         let peer_can = request.lists(Name::Supported, "100rel") || request.lists(Name::Require, "100rel");
         let (status, header) = match self.profile.reliability {
             Reliability::Off if request.lists(Name::Require, "100rel") => {
@@ -101,13 +109,13 @@ impl Session {
             Reliability::Off | Reliability::Supported | Reliability::Required => {
                 match self.session_timer.refusal(&request) {
                     Some(min) => (422, (Name::MinSe, min)),
-                    None => return true,
+                    None => return Ok(()),
                 }
             }
         };
         self.tell_ended(cx, EndReason::Rejected(status));
         self.refuse_invite(cx, now, status, &Headers::new().with(header.0, header.1));
-        false
+        Err(status)
     }
 
     /// Returns the peer's INVITE while it is not answered.
@@ -125,10 +133,27 @@ impl Session {
             return Err(Error::Malformed("provisional status"));
         }
         let request = self.invite_request(cx).ok_or(Error::WrongState("there is no INVITE"))?;
-        if self.wants_reliable(&request, reply.body.is_some()) {
-            return self.progress_reliably(cx, now, &request, reply);
+        let mut again = reply.clone();
+        let interval = if self.wants_reliable(&request, reply.body.is_some()) {
+            self.progress_reliably(cx, now, &request, reply)?;
+            // What it described has arrived for good.
+            again.body = None;
+            PROGRESS_REPEAT_RELIABLE
+        } else {
+            self.send_progress(cx, now, &request, reply, Delivery::Unreliable, &[])?;
+            PROGRESS_REPEAT
+        };
+        self.repeated = Some(again);
+        self.timers.set(Timer::ProgressRepeat, now + interval);
+        Ok(())
+    }
+
+    /// Sends the last provisional response again: the owner still has no answer.
+    pub(super) fn repeat_progress(&mut self, cx: &mut Core, now: Instant) {
+        let Some(reply) = self.repeated.take() else { return };
+        if self.phase == Phase::Offered && self.progress(cx, now, reply).is_err() {
+            tracing::debug!("a provisional response could not be repeated");
         }
-        self.send_progress(cx, now, &request, reply, Delivery::Unreliable, &[]).map(|_| ())
     }
 
     fn wants_reliable(&self, request: &Message, has_sdp: bool) -> bool {
@@ -263,6 +288,8 @@ impl Session {
         }
         self.phase = Phase::Established;
         self.timers.stop(Timer::OwnerAnswer);
+        self.timers.stop(Timer::ProgressRepeat);
+        self.repeated = None;
         self.stop_reliable();
         self.server = None;
         self.deliver_ok(cx, now, server, &request, &response, negotiation.pending == Pending::Ours);

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::header::{Name, NameAddr, decimal, is_token_byte, items};
 use crate::method::Method;
+use crate::uri::Uri;
 
 /// Reads one whole message.
 pub(super) fn message(bytes: Bytes) -> Result<Message, ParseError> {
@@ -343,7 +344,10 @@ fn salvage(bytes: &[u8]) -> Option<Message> {
     if !wants_answer(&method) {
         return None;
     }
-    let mut builder = MessageBuilder::request(method, SALVAGED_URI);
+    let mut words = first.split(|byte| *byte == b' ').skip(1);
+    let uri =
+        words.next().and_then(|uri| std::str::from_utf8(uri).ok()).filter(|uri| Uri::parse(uri).is_ok());
+    let mut builder = MessageBuilder::request(method, uri.unwrap_or(SALVAGED_URI));
     let mut seen = Names::default();
     while let Some((field, next)) = folded_line(bytes, at) {
         at = next;
@@ -398,7 +402,7 @@ pub(crate) fn trim_name(name: &[u8]) -> &[u8] {
 /// What names a transaction, and who takes part (RFC 3261 §8.1.1, without Max-Forwards, which RFC 2543 did not have).
 const TRANSACTION: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
 
-/// Stands where the URI of a malformed request stood; no response shows it.
+/// Stands for the Request-URI of a malformed request that cannot be read.
 const SALVAGED_URI: &str = "sip:malformed.invalid";
 
 /// Room for the fields of an ordinary INVITE without growing.

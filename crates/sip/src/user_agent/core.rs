@@ -148,6 +148,11 @@ impl Core {
             .write(builder, |name| is_free(name) || reply.status >= 300 && name == Name::Contact);
         if (200..300).contains(&reply.status) {
             builder = builder.header(Name::Allow, &self.allow).header(Name::Supported, SUPPORTED);
+        } else if reply.status == 405 {
+            // RFC 3261 §21.4.6. What we take in general may not be taken here.
+            let refused = request.method().map(Method::as_str).unwrap_or_default();
+            let others: Vec<&str> = self.allow.split(", ").filter(|method| *method != refused).collect();
+            builder = builder.header(Name::Allow, others.join(", "));
         }
         builder = self.server_headers(builder);
         if let Some((content_type, body)) = &reply.body {

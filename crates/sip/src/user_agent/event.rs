@@ -1,5 +1,7 @@
 //! What a user agent takes in and what it gives out.
 
+use std::fmt;
+
 use bytes::Bytes;
 use trunkline_model::Transport;
 
@@ -68,13 +70,22 @@ pub enum Output {
     Event(Event),
 }
 
-/// A session description, by its role (RFC 3264).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A session description, by its role (RFC 3264). `Debug` shows its size only.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Body {
     /// It asks for an answer.
     Offer(Bytes),
     /// It is the answer.
     Answer(Bytes),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offer(sdp) => write!(f, "Offer({} bytes)", sdp.len()),
+            Self::Answer(sdp) => write!(f, "Answer({} bytes)", sdp.len()),
+        }
+    }
 }
 
 /// What a peer wants of an established or early session.
@@ -91,7 +102,8 @@ pub enum ChangeKind {
 /// Something that the owner of a user agent acts on.
 ///
 /// Every session ends with exactly one [`Failed`](Self::Failed) or [`Ended`](Self::Ended), after which its id is dead.
-#[derive(Debug, Clone)]
+/// `Debug` shows no numbers and no bodies.
+#[derive(Clone)]
 pub enum Event {
     /// A new INVITE; 100 was sent. Answer with `progress`, `accept` or `reject`; set a trunk's profile with `adopt`.
     Incoming {
@@ -103,6 +115,23 @@ pub enum Event {
         flow: Flow,
         /// The offer; none leaves it to us.
         offer: Option<Bytes>,
+    },
+    /// A new INVITE that was refused before it became a session: it was malformed, asked for what nobody here has, or
+    /// came when there was no room. Requests of other methods that are refused are counted only.
+    Refused {
+        /// The INVITE; of a malformed one, what could be read of it.
+        request: Message,
+        /// The path that it came on.
+        flow: Flow,
+        /// The status that it was answered with.
+        status: u16,
+        /// Why, for an operator.
+        reason: String,
+    },
+    /// The first response to our INVITE, if it was a provisional one, 100 included: the peer is there.
+    Trying {
+        /// The session.
+        session: SessionId,
     },
     /// A 101 to 199 to our INVITE. PRACK is sent by the user agent, unless the body is an offer:
     /// then `answer_progress` does.
@@ -174,6 +203,12 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
+    /// The peer cancelled its re-INVITE before it was answered (RFC 3261 §9.2): the session is as before, and the
+    /// [`Change`](Self::Change) must not be answered any more.
+    ChangeCancelled {
+        /// The session.
+        session: SessionId,
+    },
     /// A PRACK brought the answer to the offer in our reliable provisional response.
     Prack {
         /// The session.
@@ -210,6 +245,45 @@ pub enum Event {
     },
 }
 
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sized = |sdp: &Option<Bytes>| sdp.as_ref().map(|sdp| format!("{} bytes", sdp.len()));
+        match self {
+            Self::Incoming { session, request, flow, offer } => {
+                write!(f, "Incoming({session:?}, {request:?}, {flow:?}, offer {:?})", sized(offer))
+            }
+            Self::Refused { request, flow, status, reason } => {
+                write!(f, "Refused({request:?}, {flow:?}, {status}, {reason:?})")
+            }
+            Self::Trying { session } => write!(f, "Trying({session:?})"),
+            Self::Progress { session, fork, response, body, reliable } => {
+                write!(f, "Progress({session:?}, {fork:?}, {response:?}, {body:?}, reliable {reliable})")
+            }
+            Self::Answered { session, fork, response, body } => {
+                write!(f, "Answered({session:?}, {fork:?}, {response:?}, {body:?})")
+            }
+            Self::Failed { session, failure } => write!(f, "Failed({session:?}, {failure:?})"),
+            Self::Acked { session, answer } => write!(f, "Acked({session:?}, answer {:?})", sized(answer)),
+            Self::Change { session, request, kind, offer } => {
+                write!(f, "Change({session:?}, {request:?}, {kind:?}, offer {:?})", sized(offer))
+            }
+            Self::Changed { session, response, body } => {
+                write!(f, "Changed({session:?}, {response:?}, {body:?})")
+            }
+            Self::ChangeFailed { session, failure } => write!(f, "ChangeFailed({session:?}, {failure:?})"),
+            Self::ChangeCancelled { session } => write!(f, "ChangeCancelled({session:?})"),
+            Self::Prack { session, request, answer } => {
+                write!(f, "Prack({session:?}, {request:?}, answer {} bytes)", answer.len())
+            }
+            Self::Ended { session, reason } => write!(f, "Ended({session:?}, {reason:?})"),
+            Self::Request { request, message, flow, session } => {
+                write!(f, "Request({request:?}, {message:?}, {flow:?}, {session:?})")
+            }
+            Self::Response { request, result } => write!(f, "Response({request:?}, {result:?})"),
+        }
+    }
+}
+
 /// Why a request came to nothing.
 #[derive(Debug, Clone)]
 pub enum Failure {
@@ -221,7 +295,8 @@ pub enum Failure {
     Transport,
     /// The host could not be found: as good as 503.
     Resolve(ResolveError),
-    /// The peer changed the session while our change waited for its turn, so that its offer is out of date.
+    /// The peer changed the session while our change waited for its turn, so that its offer is out of date; or the
+    /// owner took the change back before it was sent.
     Superseded,
     /// The peer answered with something that makes no session.
     PeerMisbehaved(&'static str),

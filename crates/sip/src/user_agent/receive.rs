@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::core::{SUPPORTED, hex};
 use super::table::Id;
-use super::{ChangeKind, Outcome, SDP, UserAgent};
+use super::{ChangeKind, Event, Outcome, SDP, UserAgent};
 use crate::dialog::Sequence;
 use crate::header::Name;
 use crate::invite::Session;
@@ -24,6 +24,9 @@ pub(super) const RETRY_AFTER_SECS: &str = "5";
 /// The extensions that a peer may require of us.
 const EXTENSIONS: [&str; 2] = ["100rel", "timer"];
 
+/// Longest text of a peer that is shown to an operator.
+const SHOWN_MAX: usize = 100;
+
 /// Why a request is refused.
 struct Objection {
     status: u16,
@@ -34,6 +37,16 @@ struct Objection {
 impl Objection {
     fn new(status: u16) -> Self {
         Self { status, phrase: reason_phrase(status), header: None }
+    }
+
+    /// Says it to an operator: the phrase, and what was asked in vain.
+    fn reason(&self) -> String {
+        match &self.header {
+            Some((Name::Unsupported, extensions)) => {
+                format!("{}: {}", self.phrase, extensions.chars().take(SHOWN_MAX).collect::<String>())
+            }
+            Some(_) | None => self.phrase.to_owned(),
+        }
     }
 
     fn with(mut self, name: Name, value: String) -> Self {
@@ -51,7 +64,7 @@ impl UserAgent {
         match Message::parse(bytes) {
             Ok(message) if message.is_request() => self.receive_request(now, flow, message),
             Ok(message) => self.receive_response(now, flow, message),
-            Err(error) => self.refuse_malformed(flow, &error),
+            Err(error) => self.refuse_malformed(now, flow, &error),
         }
     }
 
@@ -63,20 +76,49 @@ impl UserAgent {
         }
     }
 
-    fn refuse_malformed(&mut self, flow: Flow, error: &ParseError) {
+    fn refuse_malformed(&mut self, now: Instant, flow: Flow, error: &ParseError) {
         self.core.counts.malformed += 1;
         tracing::debug!(kind = %error.kind(), remote = %flow.remote, "malformed message");
-        if error.kind() == ParseErrorKind::Empty {
-            return;
-        }
-        let tag = hex(self.core.random());
         let Some(request) = error.answerable().and_then(|request| request.received_from(flow.remote).ok())
         else {
             return;
         };
+        if request.method() == Some(&Method::Invite) {
+            return self.refuse_malformed_invite(now, flow, request, error.kind());
+        }
+        let tag = self.stateless_tag(&request);
         if let Some(response) = error.response(flow.remote, &tag) {
             let target = response_target(&request, flow);
             self.core.transmit(Transmit { target, bytes: response.bytes().clone() });
+        }
+    }
+
+    /// Refuses a malformed INVITE in a transaction, so that copies of it are absorbed and it is told once.
+    fn refuse_malformed_invite(&mut self, now: Instant, flow: Flow, request: Message, kind: ParseErrorKind) {
+        let values = self.core.values();
+        let core = &mut self.core;
+        let arrival =
+            core.transactions.handle_request(now, &values, &mut core.deadlines, &mut core.outputs, &request);
+        match arrival {
+            Arrival::Absorbed | Arrival::OkAck => return,
+            Arrival::Merged | Arrival::New => {}
+        }
+        if self.is_overloaded(&request) {
+            return self.refuse_stateless(flow, request);
+        }
+        let server = self.core.transactions.start_server(request.clone(), flow);
+        // The same INVITE put right is a new one.
+        self.core.transactions.forget_origin(server);
+        let phrase = kind.to_string();
+        let tag = hex(self.core.random());
+        self.core.answer_saying(now, server, (kind.status(), &phrase), &tag, &[]);
+        self.tell_refused(request, flow, kind.status(), phrase);
+    }
+
+    /// Tells the owner of a new INVITE that was refused. Of other requests there is nothing to tell.
+    fn tell_refused(&mut self, request: Message, flow: Flow, status: u16, reason: String) {
+        if request.method() == Some(&Method::Invite) && to_tag(&request).is_empty() {
+            self.core.event(Event::Refused { request, flow, status, reason });
         }
     }
 
@@ -126,11 +168,12 @@ impl UserAgent {
             Arrival::Absorbed => {}
             Arrival::OkAck => self.receive_ok_ack(now, flow, &request),
             Arrival::Merged | Arrival::New if self.is_overloaded(&request) => {
-                self.refuse_stateless(flow, &request);
+                self.refuse_stateless(flow, request);
             }
             Arrival::Merged => {
-                let server = self.core.transactions.start_server(request, flow);
+                let server = self.core.transactions.start_server(request.clone(), flow);
                 self.refuse(now, server, 482, &[]);
+                self.tell_refused(request, flow, 482, "Merged request".to_owned());
             }
             Arrival::New => self.receive_new(now, flow, request),
         }
@@ -154,17 +197,22 @@ impl UserAgent {
     }
 
     /// Answers 503 without keeping anything of the request.
-    fn refuse_stateless(&mut self, flow: Flow, request: &Message) {
+    fn refuse_stateless(&mut self, flow: Flow, request: Message) {
         self.core.counts.overloaded += 1;
-        // The tag must be the same when the request comes again (RFC 3261 §8.2.7).
-        let branch = request.top_via().ok().and_then(|via| via.branch()).unwrap_or_default();
-        let tag = format!("{:08x}", self.core.loop_mark(branch));
-        let builder = response_to(request, 503, reason_phrase(503), Some(&tag))
+        let tag = self.stateless_tag(&request);
+        let builder = response_to(&request, 503, reason_phrase(503), Some(&tag))
             .header(Name::RetryAfter, RETRY_AFTER_SECS);
         if let Ok(response) = self.core.server_headers(builder).finish() {
-            let target = response_target(request, flow);
+            let target = response_target(&request, flow);
             self.core.transmit(Transmit { target, bytes: response.bytes().clone() });
         }
+        self.tell_refused(request, flow, 503, "the tables of the user agent are full".to_owned());
+    }
+
+    /// Returns a tag that is the same when the request comes again (RFC 3261 §8.2.7).
+    fn stateless_tag(&self, request: &Message) -> String {
+        let branch = request.top_via().ok().and_then(|via| via.branch()).unwrap_or_default();
+        format!("{:08x}", self.core.loop_mark(branch))
     }
 
     /// Refuses a request that has a server transaction.
@@ -185,25 +233,27 @@ impl UserAgent {
         }
         if !self.is_method_taken(&method) {
             let allow = self.core.allow().to_owned();
-            return self.refuse(now, server, 405, &[(Name::Allow, &allow)]);
+            // RFC 3261 §21.5.2: 501 is for methods that are not even recognised.
+            let status = if matches!(method, Method::Extension(_)) { 501 } else { 405 };
+            return self.refuse(now, server, status, &[(Name::Allow, &allow)]);
         }
         let is_in_dialog = !to_tag(&request).is_empty();
         if let Some(objection) = self.objection(&request, &method, is_in_dialog) {
-            let header = objection.header.as_ref().map(|(name, value)| (*name, value.as_str()));
-            let tag = hex(self.core.random());
-            return self.core.answer_saying(
-                now,
-                server,
-                (objection.status, objection.phrase),
-                &tag,
-                header.as_slice(),
-            );
+            return self.object(now, server, flow, request, &objection);
         }
         if is_in_dialog {
             self.receive_in_dialog(now, server, flow, request, &method);
         } else {
             self.receive_outside(now, server, flow, request, &method);
         }
+    }
+
+    fn object(&mut self, now: Instant, server: Id, flow: Flow, request: Message, objection: &Objection) {
+        let header = objection.header.as_ref().map(|(name, value)| (*name, value.as_str()));
+        let tag = hex(self.core.random());
+        let said = (objection.status, objection.phrase);
+        self.core.answer_saying(now, server, said, &tag, header.as_slice());
+        self.tell_refused(request, flow, objection.status, objection.reason());
     }
 
     fn is_method_taken(&self, method: &Method) -> bool {
@@ -239,6 +289,9 @@ impl UserAgent {
         let describes = matches!(method, Method::Invite | Method::Update | Method::Prack);
         if describes && !request.body().is_empty() && crate::invite::offer::sdp(request).is_none() {
             return Some(Objection::new(415).with(Name::Accept, SDP.to_owned()));
+        }
+        if *method == Method::Invite && !takes_sdp(request) {
+            return Some(Objection::new(406));
         }
         None
     }
@@ -297,16 +350,18 @@ impl UserAgent {
         let tag = self.new_tag();
         let Some(session) = Session::be_called(&mut self.core, now, id, tag, server, &request, flow) else {
             // RFC 3261 §8.1.1.8: an INVITE without a usable Contact makes no dialog.
-            let tag = hex(self.core.random());
-            return self.core.answer_saying(now, server, (400, "Missing or malformed Contact"), &tag, &[]);
+            let objection = Objection { phrase: "Missing or malformed Contact", ..Objection::new(400) };
+            return self.object(now, server, flow, request, &objection);
         };
         if let Some(server) = self.core.transactions.server_mut(server) {
             server.session = Some(id);
         }
         self.add_session(session);
-        self.with_session(id, |session, core| {
-            if session.check_requirements_unseen(core, now) {
-                session.offer_to_owner(core, request, flow);
+        self.with_session(id, |session, core| match session.check_requirements_unseen(core, now) {
+            Ok(()) => session.offer_to_owner(core, request, flow),
+            Err(status) => {
+                let reason = reason_phrase(status).to_owned();
+                core.event(Event::Refused { request, flow, status, reason });
             }
         });
     }
@@ -378,4 +433,16 @@ impl UserAgent {
             self.dispatch(now, owner, id, Outcome::Resolve(error));
         }
     }
+}
+
+/// Whether the sender of an INVITE takes a session description in the answer: one without Accept does
+/// (RFC 3261 §20.1).
+fn takes_sdp(request: &Message) -> bool {
+    if request.raw(Name::Accept).is_none() {
+        return true;
+    }
+    request.list(Name::Accept).any(|item| {
+        let media_range = item.split(';').next().unwrap_or_default().trim_ascii();
+        [SDP, "application/*", "*/*"].iter().any(|taken| media_range.eq_ignore_ascii_case(taken))
+    })
 }

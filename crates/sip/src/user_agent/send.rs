@@ -9,14 +9,14 @@ use trunkline_model::Transport;
 use super::core::{Core, hex};
 use super::deadlines::{Armed, Who};
 use super::table::Id;
-use super::{Output, Owner};
+use super::{Headers, Output, Owner, is_free};
 use crate::error::Error;
 use crate::header::Name;
 use crate::message::Message;
 use crate::method::Method;
 use crate::resolve::{Destination, QueryId};
 use crate::timer::{Timer, Timers};
-use crate::transaction::MAGIC_COOKIE;
+use crate::transaction::{MAGIC_COOKIE, branch_number, cancel_for};
 use crate::transport::{Advertised, Target, Transmit, via_name};
 use crate::uri::{Host, Uri};
 
@@ -133,6 +133,19 @@ impl Core {
         let branch = self.random();
         let (message, target) = self.complete(&outgoing, target, branch)?;
         Ok(self.start(now, owner, message, branch, target))
+    }
+
+    /// Sends the CANCEL of an INVITE of ours, which then goes to no other server (RFC 3261 §9.1).
+    pub(crate) fn send_cancel(&mut self, now: Instant, owner: Owner, invite: Id, headers: &Headers) {
+        let Some(client) = self.transactions.client_mut(invite) else { return };
+        client.retry = None;
+        let target = client.target;
+        let invite = client.machine.request();
+        let branch = invite.top_via().ok().and_then(|via| via.branch().and_then(branch_number));
+        let Some((branch, builder)) = branch.zip(cancel_for(invite)) else { return };
+        if let Ok(cancel) = self.client_headers(headers.write(builder, is_free)).finish() {
+            self.start(now, owner, cancel, branch, target);
+        }
     }
 
     /// Starts a client transaction for a request that has its Via.
