@@ -1,6 +1,6 @@
 //! Installing what is missing, with the system's own package tool.
 
-use crate::shell::{in_path, run, say};
+use crate::shell::{in_path, run, say, succeeds};
 use anyhow::{Result, bail};
 use std::path::Path;
 use std::process::Command;
@@ -44,6 +44,18 @@ pub(crate) const BARESIP: Need = Need {
 /// PostgreSQL, for the storage tests.
 pub(crate) const POSTGRESQL: Need =
     Need { package: "postgresql", purpose: "the storage tests run on it too", present: has_postgres };
+
+/// Python with its own environments, which Debian keeps in a package of their own.
+pub(crate) const PYTHON: Need =
+    Need { package: "python3-venv", purpose: "the Python clients in the tests", present: has_venv };
+
+/// Node.js, for the JavaScript clients.
+pub(crate) const NODE: Need =
+    Need { package: "nodejs", purpose: "the JavaScript clients in the tests", present: || in_path("node") };
+
+/// npm, which installs the JavaScript clients.
+pub(crate) const NPM: Need =
+    Need { package: "npm", purpose: "installing the JavaScript clients", present: || in_path("npm") };
 
 /// Kamailio, for scale in the bench of calls.
 pub(crate) const KAMAILIO: Need =
@@ -100,6 +112,16 @@ fn apt_get() -> Result<Command> {
     };
     command.env("DEBIAN_FRONTEND", "noninteractive");
     Ok(command)
+}
+
+/// Returns the system's Python: a first one in PATH may be a wrapper that needs a set-up of its own.
+pub(crate) fn python() -> &'static str {
+    const SYSTEM: &str = "/usr/bin/python3";
+    if Path::new(SYSTEM).exists() { SYSTEM } else { "python3" }
+}
+
+fn has_venv() -> bool {
+    succeeds(Command::new(python()).args(["-c", "import ensurepip, venv"]))
 }
 
 /// Whether a PostgreSQL server is installed; Debian keeps it out of PATH.

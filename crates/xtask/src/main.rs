@@ -5,6 +5,7 @@ mod child;
 mod ci;
 mod fuzz;
 mod install;
+mod packages;
 mod run;
 mod shell;
 mod test;

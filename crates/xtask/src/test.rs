@@ -1,6 +1,7 @@
 //! `cargo xtask test`: installs the peers that the tests talk to, builds, and runs the tests.
 
 use crate::install::{self, BARESIP, BUILD, Need, POSTGRESQL, SIPP};
+use crate::packages;
 use crate::shell::{cargo, output, run as run_command, say, succeeds};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -51,6 +52,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let mut command = runner(&selection)?;
     command.env("TRUNKLINE_BIN", binary);
+    if selection.runs_clients() {
+        command.env("TRUNKLINE_PACKAGES", packages::ensure(&metadata.target_directory)?);
+    }
     run_command(&mut command)
 }
 
@@ -90,11 +94,12 @@ impl Selection {
     fn peers(&self) -> &'static [Need] {
         match self {
             Self::All | Self::Name(_) => &[SIPP, BARESIP, POSTGRESQL],
-            Self::Package(name) if name == PROCESS_TESTS => &[SIPP, BARESIP],
+            Self::Package(name) if name == PROCESS_TESTS => &[SIPP, BARESIP, POSTGRESQL],
             Self::Package(name) if name == "trunkline-storage" => &[POSTGRESQL],
             Self::Package(_) => &[],
             Self::File(name) if name == "sipp" => &[SIPP],
             Self::File(name) if name == "baresip" => &[BARESIP],
+            Self::File(name) if name == "acs" => &[POSTGRESQL],
             Self::File(_) => &[],
         }
     }
@@ -104,6 +109,15 @@ impl Selection {
         match self {
             Self::All | Self::Name(_) | Self::File(_) => true,
             Self::Package(name) => name == PROCESS_TESTS,
+        }
+    }
+
+    /// Whether some of its tests may run the official clients.
+    fn runs_clients(&self) -> bool {
+        match self {
+            Self::All | Self::Name(_) => true,
+            Self::Package(name) => name == PROCESS_TESTS,
+            Self::File(name) => name == "acs",
         }
     }
 
