@@ -2,5 +2,8 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod civil;
+pub mod receipt;
 pub mod segment;
+pub mod status;
 pub mod text;
