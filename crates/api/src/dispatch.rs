@@ -14,11 +14,18 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use http_body_util::LengthLimitError;
+use std::error::Error as _;
 
 /// Makes the router of the REST plane.
 pub fn router(state: State) -> Router {
     Router::new().fallback(answer).with_state(state)
 }
+
+/// Which operation an answer is of, by its id in the OpenAPI document: an extension of every answer to a request
+/// that was one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperationId(pub &'static str);
 
 /// Every operation.
 pub(crate) fn routes() -> impl Iterator<Item = &'static Route> + Clone {
@@ -36,19 +43,22 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> + Clone {
 
 async fn answer(axum::extract::State(state): axum::extract::State<State>, request: Request) -> Response {
     let echo = Echo::of(request.headers());
-    let (service, answer) = match path::find(routes(), request.method(), request.uri().path()) {
+    let (route, answer) = match path::find(routes(), request.method(), request.uri().path()) {
         Found::Operation(route, parameters) => {
             let answer = run(state, route, parameters, request).await;
             if let Err(error) = &answer {
                 tracing::debug!(operation = route.id, status = %error.status(), code = error.code(), "refused");
             }
-            (Some(route.service), answer)
+            (Some(route), answer)
         }
-        Found::OtherMethods(route, allow) => (Some(route.service), Err(ApiError::method_not_allowed(allow))),
+        Found::OtherMethods(route, allow) => (Some(route), Err(ApiError::method_not_allowed(allow))),
         Found::Nothing => (None, Err(ApiError::not_found("The path leads nowhere."))),
     };
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
-    echo.write(service, response.headers_mut());
+    echo.write(route.map(|route| route.service), response.headers_mut());
+    if let Some(route) = route {
+        response.extensions_mut().insert(OperationId(route.id));
+    }
     response
 }
 
@@ -59,7 +69,8 @@ async fn run(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read(body).await?;
+    let body = read(body, state.settings.body_bytes_max).await?;
+    let _in_progress = state.limits.begin()?;
     let tenant = match route.service {
         Service::Identity | Service::PhoneNumbers | Service::SipRouting => {
             let tenant = auth::authenticate(&state, &parts, &body).await?;
@@ -75,12 +86,14 @@ async fn run(
     (route.handler)(call).await
 }
 
-async fn read(body: Body) -> Result<axum::body::Bytes, ApiError> {
-    to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
-        let message = format!("The body is longer than {BODY_BYTES_MAX} bytes, or ended early.");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", message)
+async fn read(body: Body, bytes_max: usize) -> Result<axum::body::Bytes, ApiError> {
+    to_bytes(body, bytes_max).await.map_err(|error| {
+        if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
+            let message = format!("The body is longer than {bytes_max} bytes.");
+            return ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge", message);
+        }
+        // What is in front of this router gives up on bodies that do not come.
+        let message = "The body ended early, or did not come in time.";
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message)
     })
 }
-
-/// Longest body. The largest that a client sends, 250 trunks with 250 routes, is below 700 KiB.
-const BODY_BYTES_MAX: usize = 1024 * 1024;

@@ -28,7 +28,7 @@ mod timestamp;
 pub mod token;
 mod version;
 
-pub use dispatch::router;
+pub use dispatch::{OperationId, router};
 pub use error::ApiError;
 pub use limits::{Rate, Rates};
 pub use phone_numbers::{Upkeep, cycle};

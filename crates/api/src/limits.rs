@@ -2,7 +2,8 @@
 
 use crate::error::ApiError;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 /// So many requests in so many seconds; as many at once, when none came before.
@@ -40,7 +41,12 @@ pub(crate) enum Counted {
 pub(crate) struct Limits {
     rates: Rates,
     buckets: Mutex<HashMap<(Uuid, Counted), Bucket>>,
+    in_progress: Arc<AtomicUsize>,
+    in_progress_max: usize,
 }
+
+/// A request in progress.
+pub(crate) struct InProgress(Arc<AtomicUsize>);
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
@@ -84,8 +90,20 @@ impl Rate {
 }
 
 impl Limits {
-    pub(crate) fn new(rates: Rates) -> Self {
-        Self { rates, buckets: Mutex::default() }
+    pub(crate) fn new(rates: Rates, in_progress_max: usize) -> Self {
+        Self { rates, buckets: Mutex::default(), in_progress: Arc::default(), in_progress_max }
+    }
+
+    /// Counts a request as in progress until what is returned is dropped.
+    ///
+    /// # Errors
+    /// 503 when as many are as may be.
+    pub(crate) fn begin(&self) -> Result<InProgress, ApiError> {
+        let begun = InProgress(Arc::clone(&self.in_progress));
+        if self.in_progress.fetch_add(1, Ordering::Relaxed) >= self.in_progress_max {
+            return Err(ApiError::unavailable());
+        }
+        Ok(begun)
     }
 
     /// Counts a request of a tenant.
@@ -119,6 +137,12 @@ impl Limits {
     }
 }
 
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// No window that an operator would set is longer than an hour.
 const FULL_AGAIN_MS: i64 = 3_600_000;
 
@@ -129,7 +153,7 @@ mod tests {
     #[test]
     fn a_tenant_has_its_rate_and_no_more_and_others_have_theirs() {
         let rate = Rate { requests: 10, window_secs: 5 };
-        let limits = Limits::new(Rates { all: rate, ..Rates::default() });
+        let limits = Limits::new(Rates { all: rate, ..Rates::default() }, 1);
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let passes = |tenant, now| limits.count(tenant, Counted::All, now).is_ok();
         assert_eq!((0..20).filter(|_| passes(one, 0)).count(), 10);
@@ -138,5 +162,15 @@ mod tests {
         assert!(passes(one, 500));
         assert!(!passes(one, 500));
         assert_eq!((0..20).filter(|_| passes(one, 60_000)).count(), 10);
+    }
+
+    #[test]
+    fn who_comes_when_all_places_are_taken_is_asked_to_come_again() {
+        let limits = Limits::new(Rates::default(), 2);
+        let (first, second) = (limits.begin().unwrap(), limits.begin().unwrap());
+        assert_eq!(limits.begin().err().map(|error| error.status().as_u16()), Some(503));
+        drop(first);
+        assert!(limits.begin().is_ok());
+        drop(second);
     }
 }

@@ -41,6 +41,12 @@ pub struct Settings {
     pub issuer: String,
     /// How much each tenant may ask for in a time.
     pub rates: Rates,
+    /// The resource (by name) that gets every request whose host belongs to no other.
+    pub default_resource: Option<String>,
+    /// Most requests in progress at once, all tenants together; those whose body is on its way do not count.
+    pub requests_max: usize,
+    /// Longest body.
+    pub body_bytes_max: usize,
 }
 
 /// Whether real numbers are at stake.
@@ -61,17 +67,30 @@ pub enum Clock {
     Set(Arc<AtomicI64>),
 }
 
+/// What two cores answer in a tenth of a second; whoever comes when so many wait is better told to come again.
+const REQUESTS_MAX: usize = 512;
+
+/// The largest body that a client sends, 250 trunks with 250 routes, is below 700 KiB.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
 impl Settings {
     /// The settings of an operator who changed nothing else.
     pub fn new(environment: Environment, issuer: impl Into<String>) -> Self {
-        Self { environment, issuer: issuer.into(), rates: Rates::default() }
+        Self {
+            environment,
+            issuer: issuer.into(),
+            rates: Rates::default(),
+            default_resource: None,
+            requests_max: REQUESTS_MAX,
+            body_bytes_max: BODY_BYTES_MAX,
+        }
     }
 }
 
 impl State {
     /// Puts together what every request shares.
     pub fn new(store: Store, rules: Arc<ArcSwap<RuleBook>>, settings: Settings, clock: Clock) -> Self {
-        let limits = Limits::new(settings.rates);
+        let limits = Limits::new(settings.rates, settings.requests_max);
         let (purchases, keys) = (UnderWay::default(), ArcSwapOption::empty());
         let tenants = Tenants::new(&store);
         Self(Arc::new(Shared { store, rules, settings, purchases, limits, keys, tenants, clock }))

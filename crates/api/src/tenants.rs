@@ -49,7 +49,14 @@ impl Tenants {
             known.generation
         };
         let mut db = state.store.read().await?;
-        let Some(resource) = resources::by_host(&mut db, host).await? else { return Ok(None) };
+        let found = match resources::by_host(&mut db, host).await? {
+            Some(found) => Some(found),
+            None => match &state.settings.default_resource {
+                Some(name) => resources::by_name(&mut db, name).await?,
+                None => None,
+            },
+        };
+        let Some(resource) = found else { return Ok(None) };
         let resource = Arc::new(resource);
         let mut known = self.lock();
         if known.generation == generation {

@@ -2,6 +2,7 @@
 
 mod address;
 mod ready;
+mod rest;
 
 use crate::config::{Config, ConfigError, Loaded, Sip};
 use crate::journal::{Journal, JournalConfig};
@@ -13,6 +14,7 @@ use crate::signalling::{self, Command, Handle, Parts};
 pub(crate) use address::free_ports;
 use anyhow::Context;
 use ready::Ready;
+use rest::Rest;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
@@ -58,7 +60,7 @@ pub fn serve(path: &Path, ready_json: bool) -> Result<(), ServeError> {
     address::complete_trunks(&mut config);
     let table = routing_table(&config)?;
     raise_descriptor_limit(&config);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
     let served = runtime.block_on(run(path, config, table, ready_json));
     if let Err(error) = &served {
         error!(error = format!("{error:#}"), "the gateway ends with an error");
@@ -74,6 +76,7 @@ async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: 
     // RTCP takes every other one.
     metrics.rtp_ports.set(ports.len() as u64 / 2);
     let ready = Ready::new(&config, &bound, ports.clone());
+    let https = bind_https(&config)?;
     let (store, spill) = open_store(&config).await?;
     let scrape = match config.metrics {
         Some(listen) => {
@@ -83,7 +86,7 @@ async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: 
     };
 
     let journal = JournalConfig { waiting_max: config.storage.queue_max, spill };
-    let (mut journal, events) = Journal::new(store, journal, Arc::clone(&metrics));
+    let (mut journal, events) = Journal::new(store.clone(), journal, Arc::clone(&metrics));
     journal.recover().await;
     let (reports_out, reports) = mpsc::channel(signalling::REPORTS_MAX);
     let workers =
@@ -96,6 +99,9 @@ async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: 
     let handle = signalling::start(parts, ended).context("cannot start signalling")?;
     let journal = tokio::spawn(journal.run());
     let mut ready = ready;
+    ready.https = https.iter().map(|(_, local)| *local).collect();
+    let rest = Rest::start(&config, https, &store, Arc::clone(&metrics)).await?;
+    ready.authority = rest.authority();
     let started = Arc::clone(&metrics);
     if let Some((listener, local)) = scrape {
         ready.metrics = Some(local);
@@ -104,7 +110,8 @@ async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: 
     started.beat(Instant::now());
     ready.announce(ready_json);
 
-    signals.govern(path, &config, &handle, &mut has_ended).await;
+    signals.govern(path, &config, &handle, &rest, &mut has_ended).await;
+    rest.stop(GOODBYE).await;
     // The thread has ended; joining it does not wait.
     let result = handle.thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("signalling panicked")));
     journal.await.context("the journal panicked")?;
@@ -149,6 +156,12 @@ fn same_port_as_udp(local: SocketAddr, bound: &Bound) -> SocketAddr {
         Some((_, udp)) if local.port() == 0 && bind_tcp(*udp).is_ok() => *udp,
         Some(_) | None => local,
     }
+}
+
+fn bind_https(config: &Config) -> anyhow::Result<rest::Sockets> {
+    let bind =
+        |local: &SocketAddr| bind_tcp(*local).with_context(|| format!("cannot listen on {local} for HTTPS"));
+    config.http.listen.iter().map(bind).collect()
 }
 
 async fn open_store(config: &Config) -> anyhow::Result<(Store, std::path::PathBuf)> {
@@ -229,12 +242,19 @@ impl Signals {
     }
 
     /// Passes on what signals ask for until signalling has ended.
-    async fn govern(&mut self, path: &Path, started: &Config, task: &Handle, ended: &mut mpsc::Receiver<()>) {
+    async fn govern(
+        &mut self,
+        path: &Path,
+        started: &Config,
+        task: &Handle,
+        rest: &Rest,
+        ended: &mut mpsc::Receiver<()>,
+    ) {
         let mut deadline = None;
         loop {
             tokio::select! {
                 _ = ended.recv() => return,
-                _ = self.hangup.recv() => reload(path, started, task).await,
+                _ = self.hangup.recv() => reload(path, started, task, rest).await,
                 _ = self.terminate.recv() => stop(started, task, &mut deadline).await,
                 _ = self.interrupt.recv() => stop(started, task, &mut deadline).await,
                 () = at(deadline) => {
@@ -272,7 +292,7 @@ async fn tell(task: &Handle, command: Command) {
 }
 
 /// Reads the file again and takes over its routes, or keeps the old ones whole.
-async fn reload(path: &Path, started: &Config, task: &Handle) {
+async fn reload(path: &Path, started: &Config, task: &Handle, rest: &Rest) {
     let Loaded { mut config, warnings } = match Config::load(path) {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -292,12 +312,15 @@ async fn reload(path: &Path, started: &Config, task: &Handle) {
         warn!(code = warning.code.as_str(), "{warning}");
     }
     let fixed = |config: &Config| {
-        let Config { node, log, sip, rtp, metrics, storage, drain, .. } = config.clone();
-        (node, log, sip, rtp, metrics, storage, drain)
+        let Config { node, log, sip, rtp, metrics, storage, http, drain, .. } = config.clone();
+        (node, log, sip, rtp, metrics, storage, http, drain, config.numbers.environment)
     };
     if fixed(&config) != fixed(started) {
-        warn!("settings outside of trunk, did and route have changed: they take effect at the next start");
+        warn!(
+            "settings outside of trunk, did, route and numbers have changed: they take effect at the next start"
+        );
     }
+    rest.reload(&config);
     address::complete_trunks(&mut config);
     match routing_table(&config) {
         Ok(table) => tell(task, Command::SetRoutes(table)).await,

@@ -1,5 +1,12 @@
 //! The command line.
 
+mod operator;
+
+pub use operator::{
+    BillingCommand, BillingProfile, ClassName, Database, KeyName, NumberCommand, ResourceCommand,
+    StatementFormat,
+};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -36,6 +43,9 @@ pub enum Command {
     /// Look at trunks.
     #[command(subcommand)]
     Trunk(Trunk),
+    /// Make and change resources: the tenants of the REST API.
+    #[command(subcommand)]
+    Resource(ResourceCommand),
     /// Look at configuration files.
     #[command(subcommand)]
     Config(ConfigCommand),

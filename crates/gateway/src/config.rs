@@ -2,10 +2,12 @@
 
 mod advertise;
 mod check;
+mod http;
 mod reader;
 mod routes;
 
 pub use advertise::{Warning, WarningCode};
+pub use http::{CertificateFiles, Http, HttpLimits, Numbers};
 pub use reader::Problem;
 
 use reader::{Findings, Section};
@@ -34,8 +36,12 @@ pub struct Config {
     pub rtp: Rtp,
     /// Where `/metrics` and `/health` are served; none for nowhere.
     pub metrics: Option<SocketAddr>,
-    /// Call records.
+    /// The database.
     pub storage: Storage,
+    /// The REST API.
+    pub http: Http,
+    /// Which numbers may be sold to whom.
+    pub numbers: Numbers,
     /// How long a stopping gateway waits for its calls to end before it ends them.
     pub drain: Duration,
     /// Trunks, in the order of the file: the first that accepts a request owns it.
@@ -126,7 +132,7 @@ pub enum RtpPorts {
     Free(u16),
 }
 
-/// Call records.
+/// The database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Storage {
     /// `sqlite:PATH` or `postgres://…`; it may hold a password and is never logged.
@@ -246,6 +252,8 @@ fn read(text: &str) -> (Option<Config>, Vec<Problem>, Known) {
         rtp: rtp(root.section("rtp")),
         metrics: metrics(root.section("metrics")),
         storage: storage(root.section("storage")),
+        http: http::http(root.section("http")),
+        numbers: http::numbers(root.section("numbers")),
         drain: shutdown(root.section("shutdown")),
         trunks: routes::trunks(root.sections("trunk")),
         dids: routes::dids(root.sections("did")),

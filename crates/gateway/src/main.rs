@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use trunkline_gateway::app::{self, ServeError};
 use trunkline_gateway::cli::{Cli, Command, ConfigCommand, Trunk};
 use trunkline_gateway::config::{Config, Loaded};
-use trunkline_gateway::{call, sandbox, trunk_list, trunk_match};
+use trunkline_gateway::{call, resource, sandbox, trunk_list, trunk_match};
 
 /// The command line or the configuration cannot be used.
 const UNUSABLE: u8 = 2;
@@ -56,6 +56,10 @@ fn main() -> ExitCode {
                 }
             })
         }
+        Command::Resource(command) => {
+            let file = command.database().config.clone();
+            with_database(&file, |config| resource(config, command).map(|()| ExitCode::SUCCESS))
+        }
         Command::Config(ConfigCommand::Check { file }) => {
             with_config(&file, |Loaded { config, warnings }| {
                 for warning in &warnings {
@@ -78,6 +82,17 @@ fn with_config(file: &Path, command: impl FnOnce(Loaded) -> ExitCode) -> ExitCod
             ExitCode::from(UNUSABLE)
         }
     }
+}
+
+/// Runs an operator's command on the database of a configuration file.
+fn with_database(file: &Path, command: impl FnOnce(&Config) -> anyhow::Result<ExitCode>) -> ExitCode {
+    with_config(file, |Loaded { config, .. }| match command(&config) {
+        Ok(status) => status,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    })
 }
 
 fn complain(error: &dyn std::fmt::Display) {

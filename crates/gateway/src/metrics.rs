@@ -1,7 +1,9 @@
 //! What the gateway counts, and how it is shown to Prometheus (text format 0.0.4).
 
+mod http;
 mod server;
 
+pub use http::HttpMetrics;
 pub use server::serve;
 
 use crate::journal::gateway_label;
@@ -61,6 +63,8 @@ pub struct Metrics {
     pub journal_spilled: Counter,
     /// Call records that could be kept nowhere.
     pub journal_lost: Counter,
+    /// The REST API.
+    pub http: HttpMetrics,
     /// Panics that were caught in signalling; each is a bug.
     pub panics: Counter,
     /// Whether new calls are refused because the process is about to end.
@@ -234,6 +238,16 @@ impl Gauge {
         self.0.store(value, Ordering::Relaxed);
     }
 
+    /// Raises the value.
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Lowers the value, by no more than it was raised.
+    pub fn sub(&self, less: u64) {
+        self.0.fetch_sub(less, Ordering::Relaxed);
+    }
+
     /// Returns the value.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -307,6 +321,7 @@ impl Metrics {
         self.render_calls(&mut text);
         self.render_sip(&mut text);
         self.render_media(&mut text);
+        self.http.render(&mut text);
         self.render_journal(&mut text);
         text.0
     }
@@ -451,6 +466,7 @@ impl Metrics {
         let name = "trunkline_panics_total";
         text.head(name, "counter", "Panics that were caught; each is a bug.");
         text.line(format_args!("{name}{{task=\"signalling\"}} {}", self.panics.value()));
+        text.line(format_args!("{name}{{task=\"https\"}} {}", self.http.panics.value()));
         for (index, worker) in lock(&self.workers).iter().enumerate() {
             text.line(format_args!("{name}{{task=\"media-{index}\"}} {}", worker.panics.value()));
         }

@@ -113,7 +113,7 @@ fn config(directory: &Path, routes: &str) -> PathBuf {
     let path = directory.join("trunkline.toml");
     let text = format!(
         "[sip]\nudp = [\"127.0.0.1:0\"]\ntcp = [\"127.0.0.1:0\"]\n[rtp]\nipv4 = \"127.0.0.1\"\nfree_ports = 16\n\
-         workers = 1\n[metrics]\nlisten = \"127.0.0.1:0\"\n[storage]\ndata_dir = \"{0}\"\n\
+         workers = 1\n[metrics]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = []\n[storage]\ndata_dir = \"{0}\"\n\
          url = \"sqlite:{0}/calls.db\"\n[shutdown]\ndrain_secs = 5\n{routes}",
         directory.display()
     );

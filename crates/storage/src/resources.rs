@@ -28,10 +28,12 @@ statements! {
     BY_ID_TO_DELETE = sqlite "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL"
         postgres "SELECT * FROM resources WHERE id = $1 AND deleted_ms IS NULL FOR UPDATE";
     BY_NAME = "SELECT * FROM resources WHERE name = $1 AND deleted_ms IS NULL";
-    // An exact host sorts before the one that claims every other.
+    // With its port, without it, and the one that claims every other.
     BY_HOST = "SELECT r.* FROM resource_hosts h JOIN resources r ON r.id = h.resource \
-        WHERE h.host IN ($1, '*') AND r.deleted_ms IS NULL \
-        ORDER BY CASE WHEN h.host = '*' THEN 1 ELSE 0 END LIMIT 1";
+        WHERE h.host IN ($1, $2, '*') AND r.deleted_ms IS NULL \
+        ORDER BY CASE WHEN h.host = $1 THEN 0 WHEN h.host = $2 THEN 1 ELSE 2 END LIMIT 1";
+    ALL_HOSTS = "SELECT h.host FROM resource_hosts h JOIN resources r ON r.id = h.resource \
+        WHERE r.deleted_ms IS NULL ORDER BY r.created_ms, h.host";
     LIST = "SELECT * FROM resources WHERE deleted_ms IS NULL ORDER BY name";
     SET_BILLING = "UPDATE resources SET billing_country = $2, billing_verified_ms = $3, \
         emergency_address_ms = $4, subscription_class = $5 WHERE id = $1 AND deleted_ms IS NULL";
@@ -110,7 +112,7 @@ pub enum Deleted {
 /// The host that stands for every host which no resource names.
 pub const ANY_HOST: &str = "*";
 
-/// Keeps a new resource with its hosts (lower case, with port where it is not 443, or [`ANY_HOST`]).
+/// Keeps a new resource with its hosts: lower case, without port for any port of it, or [`ANY_HOST`].
 ///
 /// # Errors
 /// [`Error::Duplicate`] when its name or a host is taken.
@@ -162,6 +164,14 @@ pub async fn hosts(db: &mut Connection, resource: Uuid) -> Result<Vec<String>, E
     db.fetch_all(HOSTS, values![resource]).await?.iter().map(|row| row.read("host")).collect()
 }
 
+/// Returns the hosts of all resources, those of the oldest first.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn all_hosts(db: &mut Connection) -> Result<Vec<String>, Error> {
+    db.fetch_all(ALL_HOSTS, values![]).await?.iter().map(|row| row.read("host")).collect()
+}
+
 /// Returns a resource.
 ///
 /// # Errors
@@ -196,12 +206,18 @@ pub async fn by_name(db: &mut Connection, name: &str) -> Result<Option<Resource>
     db.fetch_optional(BY_NAME, values![name]).await?.as_ref().map(read).transpose()
 }
 
-/// Returns the resource that a host belongs to, or the one that claims every host.
+/// Returns the resource that a host (in lower case, with or without port) belongs to, or the one that claims every
+/// host.
 ///
 /// # Errors
 /// Those of a statement.
 pub async fn by_host(db: &mut Connection, host: &str) -> Result<Option<Resource>, Error> {
-    db.fetch_optional(BY_HOST, values![host]).await?.as_ref().map(read).transpose()
+    // The port of `[::1]:8443` comes after the last colon, and `[::1]` has none.
+    let bare = match host.rsplit_once(':') {
+        Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
+        Some(_) | None => host,
+    };
+    db.fetch_optional(BY_HOST, values![host, bare]).await?.as_ref().map(read).transpose()
 }
 
 /// Returns every resource, by name.

@@ -166,12 +166,7 @@ impl Trunkline {
     /// When it does not answer.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let mut stream = TcpStream::connect((self.ip, 9464)).expect("the metrics port");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
-        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: test\r\n\r\n").expect("a request");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("the metrics");
-        Metrics::read(&text)
+        Metrics::of(self.ip)
     }
 
     /// Waits until no call is in progress, and returns the figures then.
@@ -208,6 +203,20 @@ impl Drop for Trunkline {
 }
 
 impl Metrics {
+    /// Asks the gateway at this address.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn of(ip: IpAddr) -> Self {
+        let mut stream = TcpStream::connect((ip, 9464)).expect("the metrics port");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout");
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: test\r\n\r\n").expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("the metrics");
+        Self::read(&text)
+    }
+
     fn read(text: &str) -> Self {
         let samples = text.lines().filter(|line| line.starts_with("trunkline_"));
         Self(
@@ -224,6 +233,13 @@ impl Metrics {
     #[must_use]
     pub fn sum(&self, name: &str) -> f64 {
         self.0.iter().filter(|(full, _)| full.split('{').next() == Some(name)).map(|(_, value)| value).sum()
+    }
+
+    /// Returns the sum of a metric over those of its labels that say this.
+    #[must_use]
+    pub fn sum_where(&self, name: &str, label: &str) -> f64 {
+        let fits = |full: &str| full.split('{').next() == Some(name) && full.contains(label);
+        self.0.iter().filter(|(full, _)| fits(full)).map(|(_, value)| value).sum()
     }
 
     /// Returns what should be nothing when no call is in progress, and is not.
@@ -259,6 +275,7 @@ fn toml(ip: IpAddr, port_v6: Option<u16>, trunks: &[Trunk], folder: &Path) -> St
         [sip]\nudp = [\"{ip}:5060\"{v6}]\ntcp = [\"{ip}:5060\"{v6}]\n\
         [rtp]\nipv4 = \"{ip}\"\nipv6 = \"{ipv6}\"\n\
         [metrics]\nlisten = \"{ip}:9464\"\n\
+        [http]\nlisten = []\n\
         [storage]\ndata_dir = \"{folder}\"\nurl = \"sqlite:{folder}/trunkline.db\"\n\
         [shutdown]\ndrain_secs = 5\n",
         filter = std::env::var("TRUNKLINE_TEST_LOG").unwrap_or_else(|_| "info".to_owned()),
@@ -279,7 +296,11 @@ fn toml(ip: IpAddr, port_v6: Option<u16>, trunks: &[Trunk], folder: &Path) -> St
 }
 
 /// Returns the binary under test.
-fn binary() -> PathBuf {
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("TRUNKLINE_BIN") {
         return path.into();
     }

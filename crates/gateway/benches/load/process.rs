@@ -123,6 +123,8 @@ last_port = 31999
 workers = 1
 [metrics]
 off = true
+[http]
+listen = []
 [storage]
 data_dir = "{data}"
 url = "sqlite:{data}/bench.db"

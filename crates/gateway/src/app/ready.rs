@@ -6,6 +6,7 @@ use serde::Serialize;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 /// The addresses that are bound, port 0 replaced by what the system chose.
 #[derive(Debug, Serialize)]
@@ -17,6 +18,10 @@ pub(super) struct Ready {
     rtp_first_port: u16,
     rtp_last_port: u16,
     pub(super) metrics: Option<SocketAddr>,
+    pub(super) https: Vec<SocketAddr>,
+    /// The certificate to trust, where it is by the development CA.
+    #[serde(rename = "ca_certificate")]
+    pub(super) authority: Option<PathBuf>,
 }
 
 impl Ready {
@@ -29,6 +34,8 @@ impl Ready {
             rtp_first_port: *ports.start(),
             rtp_last_port: *ports.end(),
             metrics: None,
+            https: Vec::new(),
+            authority: None,
         }
     }
 
@@ -45,13 +52,18 @@ impl Ready {
             if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
         };
         let metrics = self.metrics.map_or("off".to_owned(), |listen| format!("http://{listen}/metrics"));
+        let authority = match &self.authority {
+            Some(path) => format!("\n  trust         {}", path.display()),
+            None => String::new(),
+        };
         format!(
-            "trunkline is ready\n  SIP over UDP  {}\n  SIP over TCP  {}\n  RTP ports     {} to {}\n  metrics       {}",
+            "trunkline is ready\n  SIP over UDP  {}\n  SIP over TCP  {}\n  RTP ports     {} to {}\n  metrics       {}\n  HTTPS         {}{authority}",
             list(&self.sip_udp),
             list(&self.sip_tcp),
             self.rtp_first_port,
             self.rtp_last_port,
-            metrics
+            metrics,
+            list(&self.https),
         )
     }
 }

@@ -1,0 +1,114 @@
+//! The REST plane of a running gateway: the router behind HTTPS, and what time does to numbers.
+
+use crate::config::{Config, Http};
+use crate::https::Https;
+use crate::metrics::Metrics;
+use crate::rules;
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tracing::{error, info};
+use trunkline_api::{Clock, Settings, State, router};
+use trunkline_numbers::RuleBook;
+use trunkline_storage::Store;
+
+/// How often it is looked what has come due: holds that ran out, months that begin, rests that end.
+const UPKEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// The REST plane of a running gateway.
+pub(super) struct Rest {
+    https: Option<Https>,
+    rules: Arc<ArcSwap<RuleBook>>,
+    upkeep: JoinHandle<()>,
+}
+
+/// What of the configuration is needed after the start.
+pub(super) type Sockets = Vec<(TcpListener, SocketAddr)>;
+
+impl Rest {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// The rule tables or the certificate cannot be used.
+    pub(super) async fn start(
+        config: &Config,
+        bound: Sockets,
+        store: &Store,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
+        let rules = Arc::new(ArcSwap::from_pointee(rules::load(&config.numbers)?));
+        let local = bound.first().map(|(_, local)| *local);
+        let settings = settings(config, local);
+        let state = State::new(store.clone(), Arc::clone(&rules), settings, Clock::System);
+        let upkeep = tokio::spawn(upkeep(state.clone()));
+        let https = if bound.is_empty() {
+            None
+        } else {
+            let directory = &config.storage.data_dir;
+            let started = Https::start(bound, &config.http, directory, store, router(state), metrics);
+            Some(started.await.context("cannot serve HTTPS")?)
+        };
+        Ok(Self { https, rules, upkeep })
+    }
+
+    /// Takes over the rule tables of a configuration that was read again, and looks for another certificate.
+    pub(super) fn reload(&self, config: &Config) {
+        if let Some(https) = &self.https {
+            https.reload();
+        }
+        match rules::load(&config.numbers) {
+            Ok(book) => {
+                let (table, version) = (book.active().0.to_owned(), book.active().1.version.clone());
+                self.rules.store(Arc::new(book));
+                info!(table, version, "rule tables replaced");
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                error!(error, "the rule tables were not reloaded; the old ones stay in force");
+            }
+        }
+    }
+
+    /// Returns the certificate that clients have to trust, where it is by the development CA.
+    pub(super) fn authority(&self) -> Option<PathBuf> {
+        self.https.as_ref().and_then(|https| https.authority.clone())
+    }
+
+    /// Finishes requests in progress, for that time at most.
+    pub(super) async fn stop(self, within: Duration) {
+        self.upkeep.abort();
+        if let Some(https) = self.https {
+            https.stop(within).await;
+        }
+    }
+}
+
+fn settings(config: &Config, local: Option<SocketAddr>) -> Settings {
+    let http: &Http = &config.http;
+    let issuer = format!("https://{}", http.authority(&http.public_host, local));
+    Settings {
+        rates: http.rates,
+        default_resource: http.default_resource.clone(),
+        requests_max: http.limits.requests_max as usize,
+        body_bytes_max: http.limits.body_bytes_max as usize,
+        ..Settings::new(config.numbers.environment, issuer)
+    }
+}
+
+async fn upkeep(state: State) {
+    loop {
+        match state.upkeep().await {
+            Ok(done) if done.renewed > 0 || done.moved > 0 => {
+                info!(renewed = done.renewed, moved = done.moved, "upkeep of numbers");
+            }
+            Ok(_) => {}
+            // The store has logged what it was; the next round tries again.
+            Err(error) => error!(code = error.code(), "upkeep of numbers failed"),
+        }
+        tokio::time::sleep(UPKEEP_EVERY).await;
+    }
+}
