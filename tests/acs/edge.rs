@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
-use trunkline_tests::peers::{Addresses, PATIENCE, Process, binary, free_port, wait_for};
+use trunkline_tests::peers::{Addresses, Metrics, PATIENCE, Process, binary, free_port, wait_for};
 
 /// The rule tables and rates that a gateway starts with.
 #[derive(Clone, Copy)]
@@ -247,9 +247,18 @@ impl Edge {
     }
 
     /// Returns how often it has answered 500 since it was last started.
-    pub(crate) fn server_errors(&self) -> usize {
-        let metrics = trunkline_tests::peers::Metrics::of(self.addresses.trunkline());
-        metrics.sum_where("trunkline_http_requests_total", "status=\"500\"") as usize
+    pub(crate) fn server_errors(&self) -> u64 {
+        self.answers("status=\"500\"")
+    }
+
+    /// Returns how often it has answered to an operation since it was last started.
+    pub(crate) fn answers_to(&self, operation: &str) -> u64 {
+        self.answers(&format!("operation=\"{operation}\""))
+    }
+
+    fn answers(&self, label: &str) -> u64 {
+        let metrics = Metrics::of(self.addresses.trunkline());
+        metrics.sum_where("trunkline_http_requests_total", label) as u64
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -23,7 +23,7 @@ pub use process::Process;
 pub use sipp::{Caller, Direction, Message, Sipp};
 pub use stage::{Carrier, EAST_NUMBER, Stage, WEST_NUMBER};
 pub use swarm::{Stream, Swarm, SwarmAtWork};
-pub use trunkline::{Metrics, Trunk, Trunkline, udp_ports_of, wait_for_free_ports};
+pub use trunkline::{Metrics, Trunk, Trunkline, binary, udp_ports_of, wait_for_free_ports};
 
 use std::time::{Duration, Instant};
 

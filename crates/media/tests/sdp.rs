@@ -332,22 +332,30 @@ fn mutated_descriptions_never_panic_and_what_is_read_prints_and_reads_the_same()
         for _ in 0..rng.random_range(1..=6) {
             mutate(&mut rng, &mut bytes, other);
         }
-        if let Ok(sdp) = Sdp::parse(&bytes) {
-            accepted += 1;
-            touch(&sdp);
-            let printed = sdp.print();
-            // What the standard demands may push a text at the limit over it.
-            if printed.len() + 16 < SDP_BYTES_MAX {
-                let again = Sdp::parse(&printed).unwrap_or_else(|error| panic!("{error} in {bytes:?}"));
-                assert_eq!(again.origin(), sdp.origin());
-                assert_eq!(again.connection(), sdp.connection());
-                assert_eq!(again.attributes(), sdp.attributes());
-                assert_eq!(again.media().len(), sdp.media().len());
-            }
-        }
+        let info = allocation_counter::measure(|| accepted += u64::from(read_and_print(&bytes)));
+        assert!(info.bytes_max <= ALLOCATED_MAX, "{} bytes for {bytes:?}", info.bytes_max);
     }
     assert!(accepted > rounds / 20, "mutations that break everything test nothing: {accepted} of {rounds}");
 }
+
+/// Reads a description; one that is read prints as it was read. Says whether it was.
+fn read_and_print(bytes: &[u8]) -> bool {
+    let Ok(sdp) = Sdp::parse(bytes) else { return false };
+    touch(&sdp);
+    let printed = sdp.print();
+    // What the standard demands may push a text at the limit over it.
+    if printed.len() + 16 < SDP_BYTES_MAX {
+        let again = Sdp::parse(&printed).unwrap_or_else(|error| panic!("{error} in {bytes:?}"));
+        assert_eq!(again.origin(), sdp.origin());
+        assert_eq!(again.connection(), sdp.connection());
+        assert_eq!(again.attributes(), sdp.attributes());
+        assert_eq!(again.media().len(), sdp.media().len());
+    }
+    true
+}
+
+/// No input may make us allocate more than this at once.
+const ALLOCATED_MAX: u64 = 4 * 1024 * 1024;
 
 /// Asks for everything that is read from the text only when asked for.
 fn touch(sdp: &Sdp<'_>) {
@@ -398,9 +406,9 @@ fn mutate(rng: &mut ChaCha8Rng, bytes: &mut Vec<u8>, other: &[u8]) {
     }
 }
 
-/// How many mutations to try; CI sets more.
+/// How many mutations to try: a million, unless `TRUNKLINE_MUTATIONS` says otherwise.
 fn mutations() -> u64 {
-    std::env::var("TRUNKLINE_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000)
+    std::env::var("TRUNKLINE_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000)
 }
 
 proptest! {

@@ -1,6 +1,7 @@
-//! Broken messages by the hundred thousand: reading must stay total, frugal and stable.
+//! A million broken messages: reading must stay total, frugal and stable.
 //!
-//! `TRUNKLINE_MUTATIONS` says how many inputs; the seed is fixed, so a failure comes again.
+//! Each is read as a datagram, as a stream, and word by word as URIs. `TRUNKLINE_MUTATIONS` says how many instead; the
+//! seed is fixed, so a failure comes again.
 
 use std::path::Path;
 
@@ -12,8 +13,8 @@ use trunkline_sip::fuzzing;
 
 const SEED: u64 = 0x5349_5032;
 
-/// Inputs in an ordinary run: some seconds without optimisation.
-const MUTATIONS_DEFAULT: usize = 50_000;
+/// Inputs in an ordinary run, in CI too.
+const MUTATIONS_DEFAULT: usize = 1_000_000;
 
 /// No input may make us allocate more than this at once.
 const ALLOCATED_MAX: u64 = 4 * 1024 * 1024;
