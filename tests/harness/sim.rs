@@ -6,7 +6,7 @@ mod net;
 mod phone;
 mod world;
 
-pub use model::{Step, Steps};
+pub use model::{Step, Steps, live};
 pub use net::{Net, Pattern, Weather};
 pub use phone::{Answering, End, Phone, PhoneCall, State};
 pub use world::{CALLEE, CARRIER, Outcome, World, trunk};

@@ -32,11 +32,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !succeeds(&mut cargo(["fuzz", "--version"])) {
         bail!("cargo-fuzz is missing; `cargo install --locked cargo-fuzz` installs it in a few minutes");
     }
-    let mut command = cargo(["fuzz", "run", target, "--"]);
+    // libFuzzer writes what it finds into the first folder, and only reads the others.
+    let corpus = folder().join("corpus").join(target);
+    std::fs::create_dir_all(&corpus).with_context(|| format!("could not create {}", corpus.display()))?;
+    let mut command = cargo(["fuzz", "run", target]);
+    command.arg(&corpus).args(seeds(target)).arg("--");
     command.arg(format!("-max_total_time={}", options.secs)).current_dir(folder());
     // The sanitizer flags are unstable; with this the installed stable compiler takes them.
     command.env("RUSTC_BOOTSTRAP", "1");
     run_command(&mut command)
+}
+
+/// Returns the folders of saved inputs that a target starts from; those without grow their own.
+fn seeds(target: &str) -> Vec<PathBuf> {
+    let folders: &[&str] = match target {
+        "sip_message" | "sip_stream" => &["sip/invite", "sip/rfc4475", "sip/rfc5118"],
+        "sdp" | "offer_answer" => &["sdp"],
+        _ => &[],
+    };
+    folders.iter().map(|folder| root().join("fixtures").join(folder)).collect()
 }
 
 fn folder() -> PathBuf {
@@ -54,4 +68,18 @@ fn targets() -> Result<Vec<String>> {
         .collect();
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_folder_of_seeds_is_there_and_holds_some() {
+        let targets = targets().unwrap();
+        assert!(targets.iter().any(|target| target == "b2bua_model"));
+        for seeds in targets.iter().flat_map(|target| seeds(target)) {
+            assert!(std::fs::read_dir(&seeds).unwrap().count() > 0, "{}", seeds.display());
+        }
+    }
 }

@@ -1,6 +1,8 @@
-//! Random lives of a call, to be held against what must always be so.
+//! Lives of calls, held against what must always be so: once things are quiet, both phones agree whether a call is
+//! up, and once all is over nothing is left.
 
-use super::phone::Phone;
+use super::net::Weather;
+use super::phone::{Answering, Phone, State};
 use super::world::{CALLEE, CARRIER, World};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -49,29 +51,41 @@ impl Iterator for Steps {
     fn next(&mut self) -> Option<Step> {
         self.left = self.left.checked_sub(1)?;
         let side = if self.random.random_bool(0.5) { CARRIER } else { CALLEE };
-        Some(match self.random.random_range(0..100u32) {
-            0..10 => Step::Dial,
-            10..22 => Step::Answer,
-            22..25 => Step::Refuse,
-            25..33 => Step::HangUp(side),
-            33..43 => Step::Hold(side),
-            43..53 => Step::Resume(side),
-            53..58 => Step::Update(side),
-            58..59 => Step::Crash(side),
-            59..80 => Step::Wait(self.random.random_range(0..30)),
-            _ => Step::Wait(self.random.random_range(0..3_000)),
-        })
+        let number = self.random.random_range(0..100u32);
+        Some(Step::choose(number, side, |below| self.random.random_range(0..below)))
     }
 }
 
 impl Step {
+    /// Reads a step: the first byte says what happens and to whom, the second how long a wait is.
+    pub fn from_bytes([what, wait]: [u8; 2]) -> Self {
+        let side = if what % 2 == 0 { CARRIER } else { CALLEE };
+        Self::choose(u32::from(what / 2) % 100, side, |below| u64::from(wait) * below / 256)
+    }
+
+    /// Returns the step that a number below 100 stands for; what happens often has many.
+    fn choose(number: u32, side: usize, wait_below: impl FnOnce(u64) -> u64) -> Self {
+        match number {
+            0..10 => Self::Dial,
+            10..22 => Self::Answer,
+            22..25 => Self::Refuse,
+            25..33 => Self::HangUp(side),
+            33..43 => Self::Hold(side),
+            43..53 => Self::Resume(side),
+            53..58 => Self::Update(side),
+            58..59 => Self::Crash(side),
+            59..80 => Self::Wait(wait_below(30)),
+            _ => Self::Wait(wait_below(3_000)),
+        }
+    }
+
     /// Makes it happen.
-    pub fn take(self, world: &mut World) {
+    fn take(self, world: &mut World) {
         match self {
             Self::Dial => world.dial(),
             Self::Answer => world.act(CALLEE, Phone::answer),
             Self::Refuse => world.act(CALLEE, |phone, now| {
-                if phone.calls.last_key_value().is_some_and(|(_, call)| call.state == super::State::Ringing) {
+                if phone.calls.last_key_value().is_some_and(|(_, call)| call.state == State::Ringing) {
                     phone.refuse(now, 486);
                 }
             }),
@@ -83,4 +97,49 @@ impl Step {
             Self::Wait(ms) => world.run_for(Duration::from_millis(ms)),
         }
     }
+}
+
+/// Lives through steps in that weather, then in quiet, and checks what must always be so.
+///
+/// # Panics
+/// The phones or the gateway disagree about a call, or something is left over.
+pub fn live(seed: u64, weather: Weather, steps: &[Step]) {
+    let mut world = World::new(seed);
+    for phone in &mut world.phones {
+        phone.speaks = false;
+        phone.answering = Answering::ByHand;
+    }
+    world.net.weather = weather;
+    for step in steps {
+        step.take(&mut world);
+    }
+    let crashed = steps.iter().any(|step| matches!(step, Step::Crash(_)));
+    // Longer than a callee may ring, and than timer B.
+    world.net.weather = Weather::FAIR;
+    world.run_for(Duration::from_secs(160));
+    if !crashed {
+        assert_all_agree(&world, seed, steps);
+    }
+    // A side that crashed hangs up nothing: its calls end by the session timer of the other.
+    for phone in [CARRIER, CALLEE] {
+        let sessions: Vec<_> = world.phones[phone].calls.keys().copied().collect();
+        for session in sessions {
+            world.act(phone, |phone, now| phone.hang_up_call(now, session));
+        }
+    }
+    if crashed {
+        world.run_for(Duration::from_secs(2 * 3600));
+    }
+    world.assert_nothing_left();
+}
+
+fn assert_all_agree(world: &World, seed: u64, steps: &[Step]) {
+    let count = |phone: usize, wanted: fn(&State) -> bool| {
+        world.phones[phone].calls.values().filter(|call| wanted(&call.state)).count()
+    };
+    let up = |phone| count(phone, |state| *state == State::Up);
+    assert_eq!(up(CARRIER), up(CALLEE), "seed {seed}: {steps:?}\n{}", world.net.ladder());
+    // Each call that is up or ringing has a bridge.
+    let bridges = count(CARRIER, |state| !matches!(state, State::Over(_)));
+    assert_eq!(world.gateway.counts().bridges, bridges, "seed {seed}: {steps:?}");
 }
