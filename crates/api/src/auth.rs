@@ -36,7 +36,7 @@ impl Tenant {
 }
 
 /// Returns what the rules of provisioning look at in a resource's record (PROV-22: nothing else).
-pub(crate) fn profile(resource: &Resource) -> Profile {
+pub fn profile(resource: &Resource) -> Profile {
     let billing = &resource.billing;
     Profile {
         active: resource.suspended_unix_ms.is_none(),

@@ -28,8 +28,10 @@ mod timestamp;
 pub mod token;
 mod version;
 
+pub use auth::profile;
 pub use dispatch::{OperationId, router};
 pub use error::ApiError;
 pub use limits::{Rate, Rates};
 pub use phone_numbers::{Upkeep, cycle};
 pub use state::{Clock, Environment, Settings, State};
+pub use timestamp::iso8601;

@@ -2,7 +2,7 @@
 
 /// Writes milliseconds since the Unix epoch as `2026-11-23T12:25:19.0000000+00:00`, the form of the public
 /// service: seven decimals, and an offset instead of a Z.
-pub(crate) fn iso8601(unix_ms: i64) -> String {
+pub fn iso8601(unix_ms: i64) -> String {
     let (days, ms) = (unix_ms.div_euclid(DAY_MS), unix_ms.rem_euclid(DAY_MS));
     let (year, month, day) = civil(days);
     let secs = ms / 1000;

@@ -46,6 +46,12 @@ pub enum Command {
     /// Make and change resources: the tenants of the REST API.
     #[command(subcommand)]
     Resource(ResourceCommand),
+    /// Import numbers, look at them, take them out, and ask who may acquire which.
+    #[command(subcommand)]
+    Number(NumberCommand),
+    /// Print what resources owe.
+    #[command(subcommand)]
+    Billing(BillingCommand),
     /// Look at configuration files.
     #[command(subcommand)]
     Config(ConfigCommand),

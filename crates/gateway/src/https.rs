@@ -78,9 +78,9 @@ impl Https {
     ) -> anyhow::Result<Self> {
         let source = match &config.certificate {
             Some(files) => Source::Files(files.clone()),
-            None => {
-                Source::Development(Authority::open(data_dir).context("the development CA cannot be used")?)
-            }
+            None => Source::Development(Box::new(
+                Authority::open(data_dir).context("the development CA cannot be used")?,
+            )),
         };
         let authority = match &source {
             Source::Files(_) => None,

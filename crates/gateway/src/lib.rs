@@ -23,7 +23,7 @@ mod trunk_list;
 mod trunk_match;
 
 pub use call::call;
-pub use operator::resource;
+pub use operator::{billing, number, resource};
 pub use sandbox::sandbox;
 pub use trunk_list::trunk_list;
 pub use trunk_match::trunk_match;

@@ -4,9 +4,9 @@ use clap::Parser;
 use std::path::Path;
 use std::process::ExitCode;
 use trunkline_gateway::app::{self, ServeError};
-use trunkline_gateway::cli::{Cli, Command, ConfigCommand, Trunk};
+use trunkline_gateway::cli::{BillingCommand, Cli, Command, ConfigCommand, Trunk};
 use trunkline_gateway::config::{Config, Loaded};
-use trunkline_gateway::{call, resource, sandbox, trunk_list, trunk_match};
+use trunkline_gateway::{billing, call, number, resource, sandbox, trunk_list, trunk_match};
 
 /// The command line or the configuration cannot be used.
 const UNUSABLE: u8 = 2;
@@ -59,6 +59,18 @@ fn main() -> ExitCode {
         Command::Resource(command) => {
             let file = command.database().config.clone();
             with_database(&file, |config| resource(config, command).map(|()| ExitCode::SUCCESS))
+        }
+        Command::Number(command) => {
+            let file = command.database().config.clone();
+            with_database(&file, |config| {
+                let yes = number(config, command)?;
+                Ok(if yes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            })
+        }
+        Command::Billing(command) => {
+            let BillingCommand::Statement { config: file, .. } = &command;
+            let file = file.clone();
+            with_database(&file, |config| billing(config, command).map(|()| ExitCode::SUCCESS))
         }
         Command::Config(ConfigCommand::Check { file }) => {
             with_config(&file, |Loaded { config, warnings }| {

@@ -1,7 +1,13 @@
 //! The operator's commands on the database of a gateway, which may be running meanwhile: it takes notice.
 
+mod billing;
+mod csv;
+mod import;
+mod number;
 mod resource;
 
+pub use billing::billing;
+pub use number::number;
 pub use resource::resource;
 
 use crate::config::Config;

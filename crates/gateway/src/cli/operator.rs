@@ -223,6 +223,20 @@ pub enum NumberCommand {
     },
 }
 
+impl NumberCommand {
+    /// Returns which database it is about.
+    pub fn database(&self) -> &Database {
+        match self {
+            Self::Import { database, .. }
+            | Self::List { database, .. }
+            | Self::Show { database, .. }
+            | Self::Retire { database, .. }
+            | Self::Quarantine { database, .. }
+            | Self::Explain { database, .. } => database,
+        }
+    }
+}
+
 /// `trunkline billing`.
 #[derive(Debug, Subcommand)]
 pub enum BillingCommand {

@@ -177,7 +177,9 @@ pub(super) fn is_dialable(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(allowed)
 }
 
+/// The first digits of a number in international form, of which `+` alone means any, or of what is dialled
+/// literally, such as `911`.
 pub(super) fn is_prefix(text: &str) -> bool {
-    text.strip_prefix('+')
-        .is_some_and(|digits| digits.len() <= 15 && digits.bytes().all(|b| b.is_ascii_digit()))
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    !text.is_empty() && digits.len() <= 15 && digits.bytes().all(|b| b.is_ascii_digit())
 }

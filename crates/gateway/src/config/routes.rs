@@ -172,10 +172,7 @@ pub(super) fn patterns(sections: Vec<Section<'_, '_>>) -> Vec<PatternRoute> {
     let read = |mut section: Section<'_, '_>| {
         let prefix = section.required::<String>("prefix");
         if prefix.as_deref().is_some_and(|prefix| !check::is_prefix(prefix)) {
-            section.problem(
-                "prefix",
-                "is up to 15 digits, for numbers in international form with a + before them",
-            );
+            section.problem("prefix", "is up to 15 digits, with a + before them for numbers in international form");
         }
         let from = section.list("from").unwrap_or_default();
         let trunks = targets(&mut section);

@@ -115,10 +115,23 @@ trunks = [\"a\"]
             "10:10: did[0].trunks: no trunk is named b",
             "12:10: did[1].number: +14255550100 is routed twice",
             "13:10: did[1].trunks: trunk inbound-only has no gateway to send calls to",
-            "15:10: route[0].prefix: is up to 15 digits, for numbers in international form with a + before them",
+            "15:10: route[0].prefix: is up to 15 digits, with a + before them for numbers in international form",
             "16:8: route[0].from: no trunk is named c",
         ]
     );
+}
+
+#[test]
+fn what_is_dialled_literally_can_be_routed() {
+    let trunk = "[[trunk]]\nname = \"a\"\n[[trunk.gateway]]\nhost = \"192.0.2.1\"\n";
+    let route = |prefix: &str| format!("{trunk}[[route]]\nprefix = \"{prefix}\"\ntrunks = [\"a\"]\n");
+    for prefix in ["911", "933", "988", "0", "011", "+1", "+"] {
+        let loaded = parse(&route(prefix)).unwrap();
+        assert_eq!(loaded.config.routes[0].prefix, prefix);
+    }
+    for prefix in ["", "++1", "+1-425", "9 1 1", "1234567890123456"] {
+        assert_eq!(problems(&route(prefix)).len(), 1, "{prefix:?}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) enum Source {
     /// Files of the operator's.
     Files(CertificateFiles),
     /// Our own development CA.
-    Development(Authority),
+    Development(Box<Authority>),
 }
 
 /// The certificate in force.

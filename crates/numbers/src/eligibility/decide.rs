@@ -97,6 +97,25 @@ pub enum Denial {
     EmergencyAddressRequired,
 }
 
+impl Step {
+    /// Returns the rules that the step applies: its place in the procedure A.4, and those that it follows from.
+    pub fn rules(self) -> &'static str {
+        match self {
+            Self::Resource => "A.4/2",
+            Self::Billing => "A.4/3 PROV-22",
+            Self::Class => "A.4/4 PROV-01",
+            Self::NumberCountry => "A.4/5",
+            Self::BillingCountry => "A.4/6",
+            Self::NumberType => "A.4/7",
+            Self::Assignment => "A.4/8 PROV-09",
+            Self::Calling => "A.4/9 PROV-10",
+            Self::Sms => "A.4/10 PROV-10",
+            Self::AreaCode => "A.4/11 NUM-07",
+            Self::EmergencyAddress => "A.4/12 PROV-14",
+        }
+    }
+}
+
 impl Denial {
     /// Returns the stable code of the error body.
     pub fn code(self) -> &'static str {
@@ -285,7 +304,8 @@ impl fmt::Display for Decision {
         writeln!(f, "table {} version {}", self.table, self.version)?;
         for verdict in &self.path {
             let mark = if verdict.passed { "pass" } else { "FAIL" };
-            writeln!(f, "{mark}  {:<16}  {}", format!("{:?}", verdict.step), verdict.detail)?;
+            let (step, rules) = (format!("{:?}", verdict.step), verdict.step.rules());
+            writeln!(f, "{mark}  {step:<16}  {rules:<14}  {}", verdict.detail)?;
         }
         match &self.outcome {
             Ok(granted) => writeln!(
