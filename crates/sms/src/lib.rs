@@ -3,6 +3,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod civil;
+pub mod frame;
+pub mod pdu;
 pub mod receipt;
 pub mod segment;
 pub mod status;
