@@ -86,7 +86,7 @@ pub(crate) struct Session {
     local_sdp: Option<Bytes>,
     /// The description that the peer sent last.
     remote_sdp: Option<Bytes>,
-    timers: Timers<11>,
+    timers: Timers<13>,
     pub(crate) armed: Option<Armed>,
 }
 
@@ -229,6 +229,7 @@ impl Session {
     /// Sends BYE; at once, or when the ACK of our 2xx is there or cannot be expected any more.
     fn leave(&mut self, cx: &mut Core, now: Instant, headers: Headers) {
         self.refuse_change(cx, now);
+        self.abandon_change(cx, now);
         self.timers.stop(Timer::Refresh);
         self.timers.stop(Timer::SessionExpiry);
         self.timers.stop(Timer::GlareRetry);
@@ -270,6 +271,7 @@ impl Session {
             Phase::Established | Phase::Parting => {}
         }
         self.refuse_change(cx, now);
+        self.abandon_change(cx, now);
         self.tell_ended(cx, EndReason::Bye(request.clone()));
         self.acknowledge_bare(cx, now);
         self.phase = Phase::Over;
@@ -282,8 +284,7 @@ impl Session {
             self.send_bye(cx, now, &Headers::new());
             return;
         }
-        let is_provisional = matches!(outcome, Outcome::Response(response, _) if response.status().is_some_and(|status| status < 200));
-        if !is_provisional {
+        if !outcome.is_provisional() {
             self.phase = Phase::Over;
         }
     }
@@ -301,6 +302,7 @@ impl Session {
             Purpose::Change => {
                 if let Some(change) = &mut self.local_change {
                     change.sent(client);
+                    self.timers.stop(Timer::ChangeUnanswered);
                 }
             }
             Purpose::Prack | Purpose::Cancel | Purpose::Bye => {}
@@ -312,7 +314,9 @@ impl Session {
         while let Some(timer) = self.timers.take_due(now) {
             match timer {
                 Timer::C => self.handle_timer_c(cx, now),
-                Timer::CancelGiveUp => self.give_up_cancel(cx),
+                Timer::CancelGiveUp => self.give_up_cancel(cx, now),
+                Timer::ChangeUnanswered => self.handle_change_unanswered(cx, now),
+                Timer::ChangeOwnerAnswer => self.handle_change_unattended(cx, now),
                 Timer::OkRetransmit => self.retransmit_ok(cx, now),
                 Timer::OkUnacknowledged => self.handle_ok_unacknowledged(cx, now),
                 Timer::ReliableRetransmit => self.retransmit_reliable(cx, now),

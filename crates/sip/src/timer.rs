@@ -45,6 +45,10 @@ pub enum Timer {
     ProgressRepeat,
     /// A cancelled INVITE got no final response for 64·T1 (RFC 3261 §9.1).
     CancelGiveUp,
+    /// A re-INVITE of ours got a provisional response and no final one; it is cancelled.
+    ChangeUnanswered,
+    /// A change of the peer's that was handed to the owner got no answer from it (RFC 3311 §5.2).
+    ChangeOwnerAnswer,
     /// A request that met 491 is tried again (RFC 3261 §14.1).
     GlareRetry,
     /// The session is refreshed by us (RFC 4028 §10).
@@ -98,20 +102,21 @@ impl Default for TimerValues {
 #[derive(Debug, Clone)]
 pub(crate) struct Timers<const N: usize> {
     running: [Option<(Instant, Timer)>; N],
+    /// What finds no slot, so that no timer is ever lost: empty, and without memory, as long as the slots suffice.
+    more: Vec<(Instant, Timer)>,
 }
 
 impl<const N: usize> Timers<N> {
     pub(crate) fn new() -> Self {
-        Self { running: [None; N] }
+        Self { running: [None; N], more: Vec::new() }
     }
 
     /// Starts a timer, or starts it anew.
     pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
         self.stop(timer);
-        let free = self.running.iter_mut().find(|slot| slot.is_none());
-        debug_assert!(free.is_some(), "a machine runs at most as many timers as it has slots");
-        if let Some(slot) = free {
-            *slot = Some((at, timer));
+        match self.running.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => *slot = Some((at, timer)),
+            None => self.more.push((at, timer)),
         }
     }
 
@@ -121,18 +126,20 @@ impl<const N: usize> Timers<N> {
                 *slot = None;
             }
         }
+        self.more.retain(|(_, running)| *running != timer);
     }
 
     pub(crate) fn stop_all(&mut self) {
         self.running = [None; N];
+        self.more.clear();
     }
 
     pub(crate) fn is_running(&self, timer: Timer) -> bool {
-        self.running.iter().flatten().any(|(_, running)| *running == timer)
+        self.running.iter().flatten().chain(&self.more).any(|(_, running)| *running == timer)
     }
 
     pub(crate) fn soonest(&self) -> Option<(Instant, Timer)> {
-        self.running.iter().flatten().min().copied()
+        self.running.iter().flatten().chain(&self.more).min().copied()
     }
 
     /// Stops and returns the soonest timer that is due.
@@ -158,6 +165,23 @@ mod tests {
         assert_eq!(timers.take_due(start + Duration::from_secs(1)), None);
         assert_eq!(timers.take_due(start + Duration::from_secs(5)), Some(Timer::A));
         assert_eq!(timers.take_due(start + Duration::from_secs(5)), Some(Timer::B));
+        assert_eq!(timers.soonest(), None);
+    }
+
+    #[test]
+    fn no_timer_is_lost_for_want_of_a_slot() {
+        let start = first_instant();
+        let mut timers = Timers::<1>::new();
+        timers.set(Timer::A, start + Duration::from_secs(2));
+        timers.set(Timer::B, start + Duration::from_secs(1));
+        timers.set(Timer::C, start + Duration::from_secs(3));
+        timers.stop(Timer::C);
+        assert!(timers.is_running(Timer::B) && !timers.is_running(Timer::C));
+        assert_eq!(timers.take_due(start + Duration::from_secs(5)), Some(Timer::B));
+        assert_eq!(timers.take_due(start + Duration::from_secs(5)), Some(Timer::A));
+        timers.set(Timer::A, start);
+        timers.set(Timer::B, start);
+        timers.stop_all();
         assert_eq!(timers.soonest(), None);
     }
 }

@@ -135,6 +135,15 @@ impl Transactions {
         self.servers.len()
     }
 
+    /// Whether any refusal of an INVITE waits for its ACK.
+    pub(crate) fn await_ack(&self) -> bool {
+        let mut servers = self.by_key.values().filter_map(|id| self.servers.get(*id));
+        servers.any(|server| match &server.machine {
+            ServerMachine::Invite(machine) => machine.awaits_ack(),
+            ServerMachine::Other(_) => false,
+        })
+    }
+
     pub(crate) fn client(&self, id: Id) -> Option<&Client> {
         self.clients.get(id)
     }

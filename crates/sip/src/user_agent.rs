@@ -94,6 +94,13 @@ pub(crate) enum Outcome {
     Resolve(ResolveError),
 }
 
+impl Outcome {
+    /// Whether more is to come.
+    pub(crate) fn is_provisional(&self) -> bool {
+        matches!(self, Self::Response(response, _) if response.status().is_some_and(|status| status < 200))
+    }
+}
+
 /// The loop.
 impl UserAgent {
     /// Returns a user agent. All its identifiers come from the seed.
@@ -145,6 +152,14 @@ impl UserAgent {
     /// Returns when to call [`handle_timeout`](Self::handle_timeout), and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         self.core.deadlines.top().map(|(at, timer, _, _)| (at, timer))
+    }
+
+    /// Whether every peer knows how its INVITE and its session ended: no CANCEL is still to be sent, and neither a
+    /// BYE nor a refusal may have to be repeated.
+    ///
+    /// Transactions that only absorb what comes again do not count: they last half a minute, and end nothing.
+    pub fn is_settled(&self) -> bool {
+        self.sessions.len() == 0 && !self.core.transactions.await_ack()
     }
 
     /// Returns how many of each thing there is.

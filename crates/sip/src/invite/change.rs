@@ -57,6 +57,13 @@ const TRIES_MAX: u32 = 6;
 /// How long a refresh that could not be sent, or was refused, waits before it is tried again.
 const REFRESH_RETRY: Duration = Duration::from_secs(5);
 
+/// How long the owner may take to answer an UPDATE or PRACK: the peer gives up after 32 s (timer F).
+const UPDATE_ANSWER_MAX: Duration = Duration::from_secs(24);
+
+/// How long the owner may take to answer a re-INVITE: longer than a re-INVITE of ours may last that it sends to
+/// another peer for it (three times 64·T1), shorter than proxies wait (timer C).
+const REINVITE_ANSWER_MAX: Duration = Duration::from_secs(120);
+
 impl LocalChange {
     pub(super) fn sent(&mut self, client: Id) {
         self.attempt = Some(Attempt::Sent(client));
@@ -142,7 +149,41 @@ impl Session {
         let Some(Attempt::Sent(client)) = self.local_change.as_ref().and_then(|change| change.attempt) else {
             return;
         };
+        if self.timers.is_running(Timer::CancelGiveUp) {
+            return;
+        }
+        self.timers.stop(Timer::ChangeUnanswered);
+        self.timers.set(Timer::CancelGiveUp, now + cx.values().patience());
         cx.send_cancel(now, Owner::Session(self.id, Purpose::Cancel), client, &Headers::new());
+    }
+
+    /// Our re-INVITE has a provisional response and no final one: it keeps the peer's own changes and the refreshes
+    /// away, so it is taken back.
+    pub(super) fn handle_change_unanswered(&mut self, cx: &mut Core, now: Instant) {
+        if let Some(change) = &mut self.local_change {
+            change.is_cancelled = true;
+            self.send_change_cancel(cx, now);
+        }
+    }
+
+    /// No final response came to our cancelled re-INVITE (RFC 3261 §9.1). The peer is there, for it has answered:
+    /// the session goes on as it was.
+    pub(super) fn give_up_change(&mut self, cx: &mut Core, now: Instant) {
+        if let Some(Attempt::Sent(client)) = self.local_change.as_ref().and_then(|change| change.attempt) {
+            cx.end_client(client);
+        }
+        self.fail_change(cx, now, Failure::Timeout);
+    }
+
+    /// The session is over: what is under way is not waited for longer than 64·T1.
+    pub(super) fn abandon_change(&mut self, cx: &mut Core, now: Instant) {
+        match self.local_change.take().and_then(|change| change.attempt) {
+            Some(Attempt::Sent(client)) => cx.abandon_client(now, client),
+            Some(Attempt::Resolving(query)) => {
+                cx.forget_query(query);
+            }
+            None => {}
+        }
     }
 
     /// Refreshes the session (RFC 4028 §10): by UPDATE if the peer takes it, else by INVITE with the same description.
@@ -267,6 +308,10 @@ impl Session {
             self.handle_late_outcome(cx, now, client, outcome);
             return;
         }
+        if !outcome.is_provisional() {
+            self.timers.stop(Timer::ChangeUnanswered);
+            self.timers.stop(Timer::CancelGiveUp);
+        }
         match outcome {
             Outcome::Response(response, flow) => self.handle_change_response(cx, now, client, response, flow),
             Outcome::Timeout => self.handle_change_timeout(cx, now),
@@ -323,10 +368,14 @@ impl Session {
     /// A provisional response to a re-INVITE, which may be reliable and bring the answer.
     fn handle_change_progress(&mut self, cx: &mut Core, now: Instant, response: &Message) {
         if let Some(change) = &mut self.local_change
+            && change.kind == ChangeKind::ReInvite
             && !std::mem::replace(&mut change.proceeding, true)
-            && change.is_cancelled
         {
-            self.send_change_cancel(cx, now);
+            if change.is_cancelled {
+                self.send_change_cancel(cx, now);
+            } else {
+                self.timers.set(Timer::ChangeUnanswered, now + cx.values().patience());
+            }
         }
         if response.status() == Some(100) {
             return;
@@ -501,7 +550,7 @@ impl Session {
             self.accept_refresh(cx, now, server, request);
             return;
         }
-        self.remote_change = Some(RemoteChange::new(server, kind, offer.is_some()));
+        self.await_owner(now, RemoteChange::new(server, kind, offer.is_some()));
         if kind == ChangeKind::ReInvite
             && let Some(server) = cx.transactions.server_mut(server)
         {
@@ -509,6 +558,26 @@ impl Session {
         }
         let session = self.session_id();
         self.tell(cx, Event::Change { session, request: request.clone(), kind, offer });
+    }
+
+    /// Leaves a change of the peer's to the owner, for as long as the peer can wait.
+    pub(super) fn await_owner(&mut self, now: Instant, change: RemoteChange) {
+        let max = match change.kind {
+            ChangeKind::ReInvite => REINVITE_ANSWER_MAX,
+            ChangeKind::Update | ChangeKind::Prack => UPDATE_ANSWER_MAX,
+        };
+        self.timers.set(Timer::ChangeOwnerAnswer, now + max);
+        self.remote_change = Some(change);
+    }
+
+    /// The owner did not answer a change in time (RFC 3311 §5.2).
+    pub(super) fn handle_change_unattended(&mut self, cx: &mut Core, now: Instant) {
+        let Some(change) = self.remote_change.take() else { return };
+        cx.answer(now, change.server, 504, &self.tag, &[]);
+        self.forget_remote_change();
+        self.tell(cx, Event::ChangeCancelled { session: self.session_id() });
+        self.go_on_after_prack(cx, now);
+        self.start_change(cx, now);
     }
 
     /// Accepts a refresh of session or target that says nothing of media (RFC 3311 §5.2).
@@ -583,6 +652,7 @@ impl Session {
             self.session_timer.restart(now, &mut self.timers);
         }
         self.remote_change = None;
+        self.timers.stop(Timer::ChangeOwnerAnswer);
         self.note_accepted(&request, has_offer, sdp);
         if kind == ChangeKind::ReInvite {
             self.deliver_ok(cx, now, server, &request, &response, !has_offer);
@@ -638,6 +708,7 @@ impl Session {
 
     fn forget_remote_change(&mut self) {
         self.remote_change = None;
+        self.timers.stop(Timer::ChangeOwnerAnswer);
         for usage in &mut self.usages {
             if usage.negotiation.pending == Pending::Theirs && usage.negotiation.is_answered() {
                 usage.negotiation.withdraw();
@@ -647,6 +718,7 @@ impl Session {
 
     /// Answers 487 to a change that the end of the session leaves over (RFC 3261 §15.1.2).
     pub(super) fn refuse_change(&mut self, cx: &mut Core, now: Instant) {
+        self.timers.stop(Timer::ChangeOwnerAnswer);
         if let Some(change) = self.remote_change.take() {
             cx.answer(now, change.server, 487, &self.tag, &[]);
         }

@@ -146,7 +146,7 @@ impl Session {
             }
             (Pending::Nothing, Some(offer)) if usage.negotiation.is_answered() && !is_settled => {
                 usage.negotiation.pending = Pending::Theirs;
-                self.remote_change = Some(RemoteChange::new(server, ChangeKind::Prack, true));
+                self.await_owner(now, RemoteChange::new(server, ChangeKind::Prack, true));
                 let session = self.session_id();
                 let kind = ChangeKind::Prack;
                 self.tell(cx, Event::Change { session, request: request.clone(), kind, offer: Some(offer) });

@@ -362,7 +362,10 @@ impl Session {
     }
 
     /// No final response came to a cancelled INVITE (RFC 3261 §9.1).
-    pub(super) fn give_up_cancel(&mut self, cx: &mut Core) {
+    pub(super) fn give_up_cancel(&mut self, cx: &mut Core, now: Instant) {
+        if self.phase != Phase::Cancelling {
+            return self.give_up_change(cx, now);
+        }
         if let Some(Attempt::Sent(client)) = self.attempt {
             cx.end_client(client);
         }

@@ -88,7 +88,8 @@ impl ClientInvite {
         let status = response.status().unwrap_or_default();
         match (self.state, status) {
             (State::Calling | State::Proceeding, 100..=199) => {
-                self.timers.stop_all();
+                self.timers.stop(Timer::A);
+                self.timers.stop(Timer::B);
                 self.state = State::Proceeding;
                 Verdict::Pass
             }
@@ -172,6 +173,13 @@ impl ClientInvite {
                 Lapse::Nothing
             }
             None => Lapse::Nothing,
+        }
+    }
+
+    /// Waits for a final response no longer than until then: nobody needs it any more (RFC 3261 §9.1).
+    pub(crate) fn give_up_at(&mut self, at: Instant) {
+        if self.is_pending() {
+            self.timers.set(Timer::CancelGiveUp, at);
         }
     }
 

@@ -53,6 +53,11 @@ impl ServerInvite {
         self.state == State::Proceeding
     }
 
+    /// Whether a refusal was sent, and its ACK has not come.
+    pub(crate) fn awaits_ack(&self) -> bool {
+        self.state == State::Completed
+    }
+
     pub(crate) fn is_terminated(&self) -> bool {
         self.state == State::Terminated
     }

@@ -15,7 +15,7 @@ use crate::message::{Message, MessageBuilder, response_to};
 use crate::method::Method;
 use crate::status::reason_phrase;
 use crate::timer::TimerValues;
-use crate::transaction::Transactions;
+use crate::transaction::{ClientMachine, Transactions};
 use crate::transport::Transmit;
 
 /// What sessions act through.
@@ -171,6 +171,18 @@ impl Core {
     pub(crate) fn end_client(&mut self, id: Id) {
         if let Some(client) = self.transactions.client_mut(id) {
             client.machine.terminate();
+        }
+        self.transactions.settle_client(&mut self.deadlines, id);
+    }
+
+    /// Leaves an INVITE, whose outcome nobody waits for any more, 64·T1 for its final response, at no other server.
+    pub(crate) fn abandon_client(&mut self, now: Instant, id: Id) {
+        let patience = self.values().patience();
+        if let Some(client) = self.transactions.client_mut(id) {
+            client.retry = None;
+            if let ClientMachine::Invite(machine) = &mut client.machine {
+                machine.give_up_at(now + patience);
+            }
         }
         self.transactions.settle_client(&mut self.deadlines, id);
     }

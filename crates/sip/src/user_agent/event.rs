@@ -203,8 +203,9 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
-    /// The peer cancelled its re-INVITE before it was answered (RFC 3261 §9.2): the session is as before, and the
-    /// [`Change`](Self::Change) must not be answered any more.
+    /// The peer cancelled its re-INVITE before it was answered (RFC 3261 §9.2), or the owner took too long to answer
+    /// and the change got 504: the session is as before, and the [`Change`](Self::Change) must not be answered any
+    /// more.
     ChangeCancelled {
         /// The session.
         session: SessionId,
