@@ -39,6 +39,9 @@ pub enum RouteProblem {
     /// A route over a trunk that takes no calls.
     #[error("route {0} goes over trunk {1}, which has no gateways")]
     NoGateways(String, TrunkId),
+    /// Calls from one trunk belong to two resources.
+    #[error("calls from trunk {0} belong to two resources")]
+    TwoResources(TrunkId),
     /// A route over no trunk.
     #[error("route {0} names no trunk")]
     NoTrunks(String),

@@ -288,6 +288,7 @@ impl fmt::Display for Refusal {
             Self::NoRoute(NoRoute::OtherTrunks(prefix)) => {
                 write!(f, "prefix {prefix} is for calls from other trunks")
             }
+            Self::NoRoute(NoRoute::Unused(number)) => write!(f, "{number} is ours, and nobody has it"),
             Self::NoTrunk => f.write_str("no trunk of the route can take it"),
             Self::Media(reason) => write!(f, "media: {reason}"),
             Self::NoPorts => f.write_str("no RTP ports left"),
@@ -302,6 +303,7 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Did(number) => write!(f, "DID {number}"),
+            Self::Resource(name) => write!(f, "routes of resource {name}"),
             Self::Pattern(prefix) => write!(f, "prefix {prefix}"),
         }
     }

@@ -63,5 +63,5 @@ pub use error::{ConfigError, RouteProblem};
 pub use event::{BridgeEvent, BridgeStats, CallEvent, Counts, Side, Totals};
 pub use explain::{Admitted, Asked, Criterion, Explain, Refusal, Verdict, decide, explain};
 pub use limit::Limits;
-pub use route::{Dialled, NoRoute, Route, RoutingTable, Rule};
+pub use route::{Dialled, NoRoute, NumberRoute, ResourceRoutes, Route, RoutingTable, Rule};
 pub use trunk::{TrunkLoad, Trunks};

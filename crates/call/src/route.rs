@@ -1,8 +1,13 @@
 //! The immutable routing table: which trunk a request comes from, and where a dialled number goes.
 
+mod resource;
+
+pub use resource::{NumberRoute, ResourceRoutes};
+
 use crate::error::RouteProblem;
 use ipnet::IpNet;
-use std::collections::HashMap;
+use resource::Resource;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use trunkline_model::{DidRoute, E164, PatternRoute, Transport, Trunk, TrunkId};
@@ -20,7 +25,11 @@ pub struct RoutingTable {
     /// The prefix lengths that occur, longest first, for IPv4 and IPv6.
     v4_lengths: Vec<u8>,
     v6_lengths: Vec<u8>,
+    /// Numbers that nobody may be called at.
+    unused: HashSet<E164>,
     dids: HashMap<E164, Did>,
+    /// By the trunk that calls come in on.
+    resources: HashMap<TrunkId, Arc<Resource>>,
     patterns: HashMap<String, Vec<Pattern>>,
     prefix_max: usize,
 }
@@ -57,6 +66,8 @@ pub struct Route {
 pub enum Rule {
     /// A number of ours.
     Did(E164),
+    /// Routes of the resource that the call belongs to.
+    Resource(String),
     /// The longest prefix that matched.
     Pattern(String),
 }
@@ -68,6 +79,8 @@ pub enum NoRoute {
     Unknown,
     /// A prefix matches, but only for calls from other trunks.
     OtherTrunks(String),
+    /// The number is ours, and nobody has it or takes calls on it.
+    Unused(E164),
 }
 
 /// What was dialled, in the forms the table knows.
@@ -110,6 +123,14 @@ impl RoutingTable {
             table.add_pattern(pattern, &mut problems);
         }
         if problems.is_empty() { Ok(table) } else { Err(problems) }
+    }
+
+    /// Adds numbers that are ours and that nobody has: calls to them are refused, whatever the patterns say.
+    /// A DID is never one of them.
+    #[must_use]
+    pub fn with_unused(mut self, numbers: impl IntoIterator<Item = E164>) -> Self {
+        self.unused.extend(numbers);
+        self
     }
 
     fn add_sources(&mut self, trunk: &Trunk) {
@@ -200,7 +221,8 @@ impl RoutingTable {
             .find(|trunk| trunk.inbound.accepts_transport(transport))
     }
 
-    /// Returns where a call from that trunk to that number goes. A DID comes before any pattern.
+    /// Returns where a call from that trunk to that number goes. A DID comes before what the resource says whose
+    /// trunk it is, and that before any pattern.
     ///
     /// # Errors
     /// Why no rule applies.
@@ -212,6 +234,12 @@ impl RoutingTable {
                 trunks: Arc::clone(&did.trunks),
                 hairpin: true,
             });
+        }
+        if let Some(number) = dialled.number.filter(|number| self.unused.contains(number)) {
+            return Err(NoRoute::Unused(number));
+        }
+        if let Some(route) = self.by_resource(from, dialled) {
+            return Ok(route);
         }
         let number = dialled.number.map(|number| number.to_string());
         let text = number.as_deref().unwrap_or(&dialled.text);

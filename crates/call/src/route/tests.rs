@@ -135,3 +135,66 @@ fn everything_wrong_with_a_table_is_told_at_once() {
         assert!(told.iter().any(|line| line.contains(part)), "{part} in {told:?}");
     }
 }
+
+fn resource(name: &str, callers: &[&str], routes: &[(&str, &[&str])]) -> ResourceRoutes {
+    let route = |(pattern, trunks): &(&str, &[&str])| NumberRoute {
+        name: (*pattern).into(),
+        pattern: regex::Regex::new(pattern).unwrap(),
+        trunks: trunks.iter().map(|name| id(name)).collect(),
+    };
+    ResourceRoutes {
+        resource: name.into(),
+        callers: callers.iter().map(|name| id(name)).collect(),
+        routes: routes.iter().map(route).collect(),
+    }
+}
+
+fn sbcs() -> Vec<Trunk> {
+    let mut trunks = two_carriers();
+    trunks.extend(["s1", "s2", "s3"].map(|name| trunk(name, &[], vec![gateway("203.0.113.1")])));
+    trunks
+}
+
+#[test]
+fn a_resource_decides_on_the_calls_of_its_own_trunks_and_only_those() {
+    let routes = resource("contoso", &["a"], &[("^\\+1425", &["s1", "s2"]), ("^\\+1", &["s2", "s3"])]);
+    let table = table(sbcs(), vec![], vec![pattern("+", &[], "b")]).with_resources(vec![routes]).unwrap();
+    let trunks = |from: &str, to: &str| {
+        let route = table.route(&id(from), &Dialled::parse(to)).unwrap();
+        let names: Vec<String> = route.trunks.iter().map(|trunk| trunk.id.to_string()).collect();
+        (route.rule, names.join(" "))
+    };
+    let contoso = Rule::Resource("contoso".into());
+    assert_eq!(
+        trunks("a", "4255550100"),
+        (contoso.clone(), "s1 s2 s3".into()),
+        "every match, each trunk once"
+    );
+    assert_eq!(trunks("a", "+12065550100"), (contoso, "s2 s3".into()));
+    assert_eq!(trunks("a", "+442079460123"), (Rule::Pattern("+".into()), "b".into()), "no route of its own");
+    assert_eq!(trunks("b", "+14255550100"), (Rule::Pattern("+".into()), "b".into()));
+}
+
+#[test]
+fn a_number_that_nobody_has_is_refused_whatever_else_would_match() {
+    let number: E164 = "+14255550100".parse().unwrap();
+    let routes = resource("contoso", &["a"], &[(".", &["s1"])]);
+    let table = table(sbcs(), vec![], vec![pattern("+1", &[], "b")]);
+    let table = table.with_resources(vec![routes]).unwrap().with_unused([number]);
+    for from in ["a", "b"] {
+        let refused = table.route(&id(from), &Dialled::parse("425-555-0100"));
+        assert_eq!(refused.unwrap_err(), NoRoute::Unused(number));
+        assert!(table.route(&id(from), &Dialled::parse("+14255550101")).is_ok());
+    }
+}
+
+#[test]
+fn a_trunk_belongs_to_one_resource_that_exists_for_it() {
+    let routes = vec![resource("x", &["a", "nobody"], &[("1", &["s9"])]), resource("y", &["a"], &[])];
+    let problems = table(sbcs(), vec![], vec![]).with_resources(routes).unwrap_err();
+    let unknown = |rule: &str, trunk: &str| RouteProblem::UnknownTrunk(rule.into(), id(trunk));
+    assert_eq!(
+        problems,
+        [unknown("x: 1", "s9"), unknown("x", "nobody"), RouteProblem::TwoResources(id("a"))]
+    );
+}
