@@ -248,18 +248,33 @@ impl Transactions {
         deadlines.arm(Who::Client(id), &mut client.armed, soonest);
     }
 
-    /// Ends every client transaction that waits on a transport that failed, and returns them for their owners.
+    /// Ends the client transactions that wait on a transport that failed, and returns them for their owners.
+    ///
+    /// Over datagrams they are those that have heard nothing yet, and only the one whose message is quoted if there
+    /// is a quote: what has been answered has arrived, whatever became of a later copy of it.
     pub(crate) fn fail_clients(
         &mut self,
-        transport: Transport,
-        remote: SocketAddr,
-        connection: Option<ConnectionId>,
+        (transport, remote, connection): (Transport, SocketAddr, Option<ConnectionId>),
+        quoted: Option<&[u8]>,
     ) -> Vec<Id> {
         let first = (transport, remote, Id::from_u64(0));
         let last = (transport, remote, Id::from_u64(u64::MAX));
+        let meant = match quoted.map(read_quote) {
+            Some(Quote::Request(key)) => match self.by_branch.get(&key) {
+                Some(id) => Some(*id),
+                None => return Vec::new(),
+            },
+            Some(Quote::Other) => return Vec::new(),
+            Some(Quote::TooShort) | None => None,
+        };
         let mut failed = Vec::new();
         for (_, _, id) in self.by_remote.range(first..=last) {
-            if self.clients.get(*id).is_some_and(|client| client.target.is_on(connection)) {
+            let fails = |client: &Client| {
+                client.target.is_on(connection)
+                    && meant.is_none_or(|meant| meant == *id)
+                    && (transport.is_reliable() || client.machine.is_unheard())
+            };
+            if self.clients.get(*id).is_some_and(fails) {
                 failed.push(*id);
             }
         }
@@ -460,6 +475,14 @@ impl ClientMachine {
         }
     }
 
+    /// Whether no response has come yet.
+    fn is_unheard(&self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.is_unheard(),
+            Self::Other(machine) => machine.is_unheard(),
+        }
+    }
+
     fn is_terminated(&self) -> bool {
         match self {
             Self::Invite(machine) => machine.is_terminated(),
@@ -573,6 +596,32 @@ pub(crate) const MAGIC_COOKIE: &str = "z9hG4bK";
 pub(crate) fn branch_number(branch: &str) -> Option<u64> {
     let digits = branch.strip_prefix(MAGIC_COOKIE)?.get(..16)?;
     u64::from_str_radix(digits, 16).ok()
+}
+
+/// What an ICMP error quotes of a datagram of ours.
+enum Quote {
+    /// A request, with the key of its transaction.
+    Request(ClientKey),
+    /// A response or an ACK: no client transaction waits for it.
+    Other,
+    /// Not enough to tell.
+    TooShort,
+}
+
+/// Reads as much of a message of ours as an ICMP error quotes. Via is the first header that we write.
+fn read_quote(bytes: &[u8]) -> Quote {
+    const BRANCH: &[u8] = b";branch=z9hG4bK";
+    if bytes.starts_with(b"SIP/2.0 ") || bytes.starts_with(b"ACK ") {
+        return Quote::Other;
+    }
+    let headers = memchr::memmem::find(bytes, b"\r\n").and_then(|end| bytes.get(end..)).unwrap_or_default();
+    let branch = memchr::memmem::find(headers, BRANCH)
+        .and_then(|at| headers.get(at + BRANCH.len()..)?.get(..16))
+        .and_then(|digits| u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+    match branch {
+        Some(branch) => Quote::Request(ClientKey { branch, is_cancel: bytes.starts_with(b"CANCEL ") }),
+        None => Quote::TooShort,
+    }
 }
 
 /// Writes what a server transaction is found by (RFC 3261 §17.2.3). An ACK has the key of its INVITE.

@@ -117,8 +117,9 @@ impl UserAgent {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Received { flow, bytes } => self.receive(now, flow, bytes),
-            Input::TransportFailed { transport, remote, connection } => {
-                for client in self.core.transactions.fail_clients(transport, remote, connection) {
+            Input::TransportFailed { transport, remote, connection, quoted } => {
+                let place = (transport, remote, connection);
+                for client in self.core.transactions.fail_clients(place, quoted.as_deref()) {
                     self.fail_client(now, client, Outcome::Transport);
                 }
                 if let Some(connection) = connection {

@@ -303,6 +303,7 @@ fn over_a_stream_responses_and_later_requests_take_the_same_connection() {
             transport: Transport::Tcp,
             remote: bye.0.remote,
             connection: bye.0.connection,
+            quoted: None,
         },
     );
     let again = drain(&mut ua).remove(0);
@@ -359,6 +360,7 @@ fn a_rejection_over_a_stream_whose_connection_is_gone_takes_the_sent_by_address(
             transport: Transport::Tcp,
             remote: flow.remote,
             connection: flow.connection,
+            quoted: None,
         },
     );
     ua.reject(now, session, Reply::new(486)).unwrap();
@@ -385,10 +387,56 @@ fn a_ping_on_a_stream_is_answered() {
 fn a_transport_that_fails_ends_the_transactions_on_it_at_once() {
     let mut world = World::new(30);
     let alice = world.dial();
-    let failed = Input::TransportFailed { transport: Transport::Udp, remote: address(BOB), connection: None };
-    world.act(ALICE, |ua, now| ua.handle_input(now, failed));
+    world.act(ALICE, |ua, now| ua.handle_input(now, icmp(address(BOB), None)));
     assert!(matches!(world.ends[ALICE].failure(alice), Some(Failure::Transport)));
     assert_eq!(world.ends[ALICE].ua.counts().client_transactions, 0);
+}
+
+fn icmp(remote: std::net::SocketAddr, quoted: Option<Bytes>) -> Input {
+    Input::TransportFailed { transport: Transport::Udp, remote, connection: None, quoted }
+}
+
+#[test]
+fn an_icmp_error_does_not_end_what_has_had_a_response() {
+    let mut world = World::new(32);
+    world.ends[BOB].habit.rings = true;
+    let ringing = world.dial();
+    let invite = world.ends[ALICE].last_request(Method::Invite).bytes().clone();
+    let bob = world.await_incoming();
+    let dialling = world.dial();
+    for quoted in [Some(invite), None] {
+        world.act(ALICE, |ua, now| ua.handle_input(now, icmp(address(BOB), quoted)));
+        assert!(!world.ends[ALICE].is_over(ringing));
+    }
+    assert!(matches!(world.ends[ALICE].failure(dialling), Some(Failure::Transport)));
+    world.act(BOB, |ua, now| ua.accept(now, bob, Headers::new(), Some(sdp("answer"))).unwrap());
+    world.run_for(secs(1));
+    assert!(world.ends[ALICE].is_up(ringing));
+}
+
+#[test]
+fn an_icmp_error_ends_only_the_transaction_that_it_quotes() {
+    let mut world = World::new(33);
+    let first = world.dial();
+    let refused = world.ends[ALICE].last_request(Method::Invite).bytes().clone();
+    let second = world.dial();
+    let response =
+        trunkline_sip::message::response_to(&Message::parse(refused.clone()).unwrap(), 486, "", Some("x"))
+            .finish()
+            .unwrap();
+    let ack = Bytes::from(String::from_utf8(refused.to_vec()).unwrap().replacen("INVITE", "ACK", 1));
+    let cancel = Bytes::from(String::from_utf8(refused.to_vec()).unwrap().replacen("INVITE", "CANCEL", 1));
+    for other in [response.bytes().clone(), ack, cancel] {
+        world.act(ALICE, |ua, now| ua.handle_input(now, icmp(address(BOB), Some(other))));
+        assert!(!world.ends[ALICE].is_over(first));
+    }
+    // Routers quote some 500 bytes at most.
+    world.act(ALICE, |ua, now| ua.handle_input(now, icmp(address(BOB), Some(refused.slice(..200)))));
+    assert!(matches!(world.ends[ALICE].failure(first), Some(Failure::Transport)));
+    assert!(!world.ends[ALICE].is_over(second));
+    // Some quote the bare header of UDP, which says no more than the address does.
+    world.act(ALICE, |ua, now| ua.handle_input(now, icmp(address(BOB), Some(Bytes::new()))));
+    assert!(world.ends[ALICE].is_over(second));
 }
 
 fn named(world: &World) -> trunkline_sip::user_agent::InviteParams {
@@ -412,10 +460,7 @@ fn a_host_with_several_servers_is_tried_in_their_order() {
     let first = drain(&mut ua).remove(0);
     assert_eq!(first.0.remote, "127.0.0.5:5060".parse().unwrap());
     // The first does not exist, the second is out of service, the third is silent.
-    ua.handle_input(
-        now,
-        Input::TransportFailed { transport: Transport::Udp, remote: first.0.remote, connection: None },
-    );
+    ua.handle_input(now, icmp(first.0.remote, None));
     let second = drain(&mut ua).remove(0);
     assert_eq!(second.0.remote, "127.0.0.6:5060".parse().unwrap());
     assert_ne!(second.1.header(Name::Via), first.1.header(Name::Via));

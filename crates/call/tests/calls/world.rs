@@ -514,6 +514,7 @@ impl World {
                 transport: Transport::Udp,
                 remote: to,
                 connection: None,
+                quoted: Some(bytes),
             };
             self.b2bua.handle_input(self.now, Input::Sip(input));
             return;

@@ -238,7 +238,7 @@ impl Streams {
         tracing::debug!(%remote, connection = connection.0, %why, "connection closed");
         // What waits for a connection that never came up must fail at once, whatever names it.
         let connection = (why != Closure::NotOpened).then_some(connection);
-        Some(Input::TransportFailed { transport: Transport::Tcp, remote, connection })
+        Some(Input::TransportFailed { transport: Transport::Tcp, remote, connection, quoted: None })
     }
 }
 

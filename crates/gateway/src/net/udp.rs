@@ -86,6 +86,7 @@ impl Datagrams {
                         transport: Transport::Udp,
                         remote,
                         connection: None,
+                        quoted: None,
                     });
                 }
                 Some(None) => {}

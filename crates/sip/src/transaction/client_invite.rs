@@ -74,6 +74,11 @@ impl ClientInvite {
         matches!(self.state, State::Calling | State::Proceeding)
     }
 
+    /// Whether no response has come yet.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.state == State::Calling
+    }
+
     pub(crate) fn is_terminated(&self) -> bool {
         self.state == State::Terminated
     }

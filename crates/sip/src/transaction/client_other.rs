@@ -52,6 +52,11 @@ impl ClientOther {
         matches!(self.state, State::Trying | State::Proceeding)
     }
 
+    /// Whether no response has come yet.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.state == State::Trying
+    }
+
     pub(crate) fn is_terminated(&self) -> bool {
         self.state == State::Terminated
     }

@@ -40,6 +40,11 @@ pub enum Input {
         remote: SocketAddr,
         /// The connection that is gone; none if it never came up, and for datagrams.
         connection: Option<ConnectionId>,
+        /// What an ICMP error quotes of the datagram that met it: from the start of our message, as much as there is.
+        ///
+        /// With it only the transaction of that datagram fails. Without it all that wait for a first response from
+        /// there do, for a datagram can be refused for what is wrong with itself, and an ICMP error can be forged.
+        quoted: Option<Bytes>,
     },
     /// The answer to [`Output::Resolve`].
     Resolved {
