@@ -1,17 +1,17 @@
 //! The development CA: made on the first run, so that clients have something to trust before there is a
-//! certificate to buy. It can vouch for names below `localhost` and for this machine's loopback addresses only.
+//! certificate to buy. Its certificates are for names below `localhost` and for loopback addresses only.
 
 use anyhow::Context;
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use std::fs;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -108,16 +108,8 @@ fn parameters() -> anyhow::Result<CertificateParams> {
     ca.distinguished_name = name("Trunkline development CA");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let subnet = |ip, prefix| GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(ip, prefix));
-    // Whoever gets hold of the key can pretend to be nobody but this machine.
-    ca.name_constraints = Some(NameConstraints {
-        permitted_subtrees: vec![
-            GeneralSubtree::DnsName("localhost".to_owned()),
-            subnet(IpAddr::V4(Ipv4Addr::LOCALHOST), 8),
-            subnet(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
-        ],
-        excluded_subtrees: Vec::new(),
-    });
+    // No name constraints, though it is for this machine alone: verifiers to which a wildcard right below the root
+    // is no name, rustls among them, refuse the whole chain when there are constraints to hold it against.
     let now = SystemTime::now();
     ca.not_before = (now - BACKDATED).into();
     ca.not_after = (now + CA_LIFE).into();
