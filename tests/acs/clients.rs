@@ -68,12 +68,14 @@ const REFUSALS: &[&str] = &[
     "every_known_api_version_is_served",
 ];
 
-/// 429 and 503, with the clients' own retries.
-const LIMITS: &[&str] = &[
-    "rate_limit_is_429",
-    "rate_limit_is_waited_out",
-    "quota_of_searches_is_403",
+/// 429 for the rate of requests.
+const LIMITS: &[&str] = &["rate_limit_is_429", "rate_limit_is_waited_out"];
+
+/// 503, 429 and 403 for what cannot be now or no more.
+const QUOTAS: &[&str] = &[
     "busy_database_is_503_and_retried",
+    "purchases_at_once_are_429_and_retried",
+    "searches_beyond_the_quota_are_403",
 ];
 
 /// What comes too late.
@@ -91,7 +93,7 @@ enum Client {
 macro_rules! clients {
     ($($module:ident = $client:ident),+) => {
         $(mod $module {
-            use super::{Client, IDENTITY, LAPSE, LIMITS, PHONE_NUMBERS, REFUSALS, Rules, SIP_ROUTING};
+            use super::{Client, IDENTITY, LAPSE, LIMITS, PHONE_NUMBERS, QUOTAS, REFUSALS, Rules, SIP_ROUTING};
 
             #[test]
             fn identity() {
@@ -116,6 +118,11 @@ macro_rules! clients {
             #[test]
             fn limits() {
                 Client::$client.checks("limits", LIMITS, Rules::NARROW);
+            }
+
+            #[test]
+            fn quotas() {
+                Client::$client.checks("quotas", QUOTAS, Rules::SHIPPED);
             }
 
             #[test]

@@ -50,10 +50,13 @@ impl Rules {
         rates: "",
     };
 
+    /// As shipped.
+    pub(crate) const SHIPPED: Self = Self { changes: &[], rates: "" };
+
     /// As shipped, and a rate that is soon reached and soon there again.
     pub(crate) const NARROW: Self = Self {
         changes: &[],
-        rates: "requests_max = 20\nissue_max = 20\nrevoke_max = 20\nwindow_secs = 20\n",
+        rates: "requests_max = 20\nissue_max = 20\nrevoke_max = 20\nwindow_secs = 10\n",
     };
 
     /// As shipped, but what is held is held for a second.

@@ -244,7 +244,7 @@ module.exports = {
     assert.deepEqual((await activeReservations(numbers)).sort(), ids);
     const pages = await paged(numbers.listReservations({ maxPageSize: 1 }));
     assert.ok(pages.length >= 3 && pages.every((page) => page.length === 1));
-    for (const id of ids) assert.equal(await numbers.deleteReservation(id), undefined);
+    for (const id of ids) await numbers.deleteReservation(id);
     assert.deepEqual(await activeReservations(numbers), []);
     await refused(404, "NotFound", () => numbers.getReservation(randomUUID()));
   },

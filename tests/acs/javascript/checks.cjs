@@ -45,18 +45,35 @@ async function refused(statusCode, code, call) {
   });
 }
 
-/** Holds the write lock of the database, as a backup or another program would, until it is let go. */
-async function heldDatabase() {
+/** A client that tells of the status and the pause of every attempt. */
+function watched(kind, tell) {
+  const policy = {
+    name: "watch",
+    async sendRequest(request, next) {
+      const response = await next(request);
+      await tell(response.status, response.headers.get("retry-after"));
+      return response;
+    },
+  };
+  return client(kind, { additionalPolicies: [{ policy, position: "perRetry" }] });
+}
+
+/** Holds the write lock of the database, as a backup or another program would, until `work` lets it go or ends. */
+async function holdingDatabase(work) {
   const script = path.join(__dirname, "..", "python", "hold_database.py");
   const stdio = ["pipe", "pipe", "inherit"];
   const holder = spawn(process.env.TRUNKLINE_PYTHON, [script, process.env.TRUNKLINE_DATABASE], { stdio });
   const ended = once(holder, "exit");
-  const [said] = await once(holder.stdout, "data");
-  assert.equal(String(said), "held\n");
-  return async () => {
+  const letGo = async () => {
     holder.stdin.end();
     assert.deepEqual(await ended, [0, null]);
   };
+  try {
+    assert.match(String((await once(holder.stdout, "data"))[0]), /^held/);
+    await work(letGo);
+  } finally {
+    await letGo();
+  }
 }
 
 /** Runs the checks in their order, says how each went, and returns whether all went well. */
@@ -75,4 +92,4 @@ async function run(checks) {
   return good;
 }
 
-module.exports = { assert, client, finished, heldDatabase, listed, paged, refused, run };
+module.exports = { assert, client, finished, holdingDatabase, listed, paged, refused, run, watched };
