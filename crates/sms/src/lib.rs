@@ -2,10 +2,13 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod bucket;
 pub mod civil;
 pub mod frame;
+pub mod party;
 pub mod pdu;
 pub mod receipt;
 pub mod segment;
+pub mod session;
 pub mod status;
 pub mod text;
