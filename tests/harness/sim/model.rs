@@ -104,6 +104,7 @@ impl Step {
 /// # Panics
 /// The phones or the gateway disagree about a call, or something is left over.
 pub fn live(seed: u64, weather: Weather, steps: &[Step]) {
+    let _shown = ShownOnPanic(seed, steps);
     let mut world = World::new(seed);
     for phone in &mut world.phones {
         phone.speaks = false;
@@ -118,7 +119,7 @@ pub fn live(seed: u64, weather: Weather, steps: &[Step]) {
     world.net.weather = Weather::FAIR;
     world.run_for(Duration::from_secs(160));
     if !crashed {
-        assert_all_agree(&world, seed, steps);
+        assert_all_agree(&world);
     }
     // A side that crashed hangs up nothing: its calls end by the session timer of the other.
     for phone in [CARRIER, CALLEE] {
@@ -133,13 +134,24 @@ pub fn live(seed: u64, weather: Weather, steps: &[Step]) {
     world.assert_nothing_left();
 }
 
-fn assert_all_agree(world: &World, seed: u64, steps: &[Step]) {
+/// Says which life it was that broke a promise.
+struct ShownOnPanic<'a>(u64, &'a [Step]);
+
+impl Drop for ShownOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}: {:?}", self.0, self.1);
+        }
+    }
+}
+
+fn assert_all_agree(world: &World) {
     let count = |phone: usize, wanted: fn(&State) -> bool| {
         world.phones[phone].calls.values().filter(|call| wanted(&call.state)).count()
     };
     let up = |phone| count(phone, |state| *state == State::Up);
-    assert_eq!(up(CARRIER), up(CALLEE), "seed {seed}: {steps:?}\n{}", world.net.ladder());
+    assert_eq!(up(CARRIER), up(CALLEE), "{}", world.net.ladder());
     // Each call that is up or ringing has a bridge.
     let bridges = count(CARRIER, |state| !matches!(state, State::Over(_)));
-    assert_eq!(world.gateway.counts().bridges, bridges, "seed {seed}: {steps:?}");
+    assert_eq!(world.gateway.counts().bridges, bridges, "{}", world.net.ladder());
 }
