@@ -260,6 +260,12 @@ impl B2bua {
         }
     }
 
+    /// Whether no call is left, and every peer has been told of the end of its own: the process may end.
+    pub fn is_idle(&self) -> bool {
+        let Counts { calls, legs, bridges, ports: _ } = self.counts();
+        calls == 0 && legs == 0 && bridges == 0 && self.core.ua.is_settled()
+    }
+
     /// Returns how many of each thing the user agent has.
     pub fn sip_counts(&self) -> sip::user_agent::Counts {
         self.core.ua.counts()

@@ -33,8 +33,9 @@ use trunkline_storage::Store;
 /// How long the answers to BYE are waited for when calls are ended at the drain deadline.
 const GOODBYE: Duration = Duration::from_secs(4);
 
-/// The same after a second signal: the BYEs go out, and little more.
-const GOODBYE_AT_ONCE: Duration = Duration::from_millis(300);
+/// The same after a second signal. A BYE that was lost is sent again after half a second and after a second and a half
+/// (RFC 3261 §17.1.2.2); where none is lost, the answers come long before.
+const GOODBYE_AT_ONCE: Duration = Duration::from_secs(2);
 
 /// A configuration that cannot be used, or a process that failed.
 #[derive(Debug, thiserror::Error)]

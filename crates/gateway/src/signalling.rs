@@ -279,7 +279,11 @@ impl Signalling {
             Command::EndAll { within } => {
                 info!(calls = self.b2bua.counts().calls, "ending all calls");
                 self.metrics.draining.store(true, Ordering::Relaxed);
-                self.stage = Stage::Ending { until: Instant::now() + within };
+                let until = Instant::now() + within;
+                // Being told again never makes it last longer.
+                let until =
+                    if let Stage::Ending { until: before } = self.stage { before.min(until) } else { until };
+                self.stage = Stage::Ending { until };
                 self.act(B2bua::end_all)?;
             }
         }
@@ -287,12 +291,10 @@ impl Signalling {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        let counts = self.b2bua.counts();
-        let idle = counts.calls == 0 && counts.legs == 0 && counts.bridges == 0;
         match self.stage {
             Stage::Serving => false,
-            Stage::Draining => idle,
-            Stage::Ending { until } => idle || now >= until,
+            Stage::Draining => self.b2bua.is_idle(),
+            Stage::Ending { until } => now >= until || self.b2bua.is_idle(),
         }
     }
 

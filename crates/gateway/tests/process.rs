@@ -137,13 +137,17 @@ fn records(directory: &Path) -> Vec<CallRecord> {
 fn carrier_and_gateway(directory: &Path) -> (Program, Program) {
     let sandbox = Program::start(&["sandbox", "--listen", "127.0.0.2:0", "--ready-json"]);
     let port = sandbox.address("sip_udp").port();
-    let routes = format!(
+    let gateway = Gateway::start(&config(directory, &to_carrier(port)));
+    (sandbox, gateway)
+}
+
+/// Routes that send all calls from this address to a carrier on that port.
+fn to_carrier(port: u16) -> String {
+    format!(
         "[[trunk]]\nname = \"carrier\"\nsources = [\"127.0.0.2\"]\n[[trunk.gateway]]\nhost = \"127.0.0.2\"\n\
          port = {port}\n[[trunk]]\nname = \"us\"\nsources = [\"127.0.0.1\"]\n[[route]]\nprefix = \"+1\"\n\
          from = [\"us\"]\ntrunks = [\"carrier\"]\n"
-    );
-    let gateway = Gateway::start(&config(directory, &routes));
-    (sandbox, gateway)
+    )
 }
 
 fn call(gateway: &Program, number: &str) -> Command {
@@ -342,4 +346,122 @@ fn calls_that_outlast_the_drain_are_ended_and_recorded() {
     let ours: Vec<_> = records.iter().filter(|record| record.cause.stage == Stage::Answered).collect();
     assert_eq!(ours.len(), 1, "{records:#?}");
     assert_eq!(ours[0].cause.ended_by, Party::Trunkline);
+}
+
+/// A SIP peer that says what it is told to, and nothing by itself.
+struct Peer {
+    socket: UdpSocket,
+    gateway: SocketAddr,
+}
+
+impl Peer {
+    fn new(socket: UdpSocket, gateway: SocketAddr) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { socket, gateway }
+    }
+
+    /// Returns the next message that begins like that; others are passed over.
+    fn receives(&self, start: &str) -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            let (length, _) =
+                self.socket.recv_from(&mut buffer).unwrap_or_else(|_| panic!("no {start} came"));
+            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if message.starts_with(start) {
+                return message;
+            }
+        }
+    }
+
+    fn sends(&self, message: &str) {
+        self.socket.send_to(message.as_bytes(), self.gateway).unwrap();
+    }
+
+    /// Answers a request.
+    fn answers(&self, request: &str, status: &str) {
+        let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+        let headers = request.lines().filter(|line| copied.iter().any(|name| line.starts_with(name)));
+        let tagged = headers.map(|line| match line {
+            to if to.starts_with("To:") && !to.contains(";tag=") => format!("{to};tag=peer\r\n"),
+            line => format!("{line}\r\n"),
+        });
+        self.sends(&format!("SIP/2.0 {status}\r\n{}Content-Length: 0\r\n\r\n", tagged.collect::<String>()));
+    }
+
+    /// Asks for a call.
+    fn invites(&self, number: &str) {
+        let local = self.socket.local_addr().unwrap();
+        let body = format!(
+            "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n",
+            local.ip()
+        );
+        self.sends(&format!(
+            "INVITE sip:{number}@{0} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKcall\r\n\
+             From: <sip:+14255550199@{local}>;tag=1\r\nTo: <sip:{number}@{0}>\r\nCall-ID: call@test\r\nCSeq: 1 INVITE\r\n\
+             Contact: <sip:{local}>\r\nMax-Forwards: 70\r\nContent-Type: application/sdp\r\nContent-Length: {1}\r\n\r\n{body}",
+            self.gateway,
+            body.len()
+        ));
+    }
+
+    /// Acknowledges the final response to the INVITE: in its transaction, or on its own for a 2xx (RFC 3261 §13.2.2.4).
+    fn acknowledges(&self, response: &str) {
+        let local = self.socket.local_addr().unwrap();
+        let header = |name: &str| response.lines().find(|line| line.starts_with(name)).unwrap();
+        let branch = if response.starts_with("SIP/2.0 2") { "z9hG4bKack" } else { "z9hG4bKcall" };
+        self.sends(&format!(
+            "ACK sip:{} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch={branch}\r\n{}\r\n{}\r\nCall-ID: call@test\r\n\
+             CSeq: 1 ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+            self.gateway,
+            header("From:"),
+            header("To:")
+        ));
+    }
+}
+
+fn any_port(ip: &str) -> UdpSocket {
+    UdpSocket::bind((ip, 0)).unwrap()
+}
+
+#[test]
+fn a_bye_that_is_lost_is_sent_again_before_the_process_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_sandbox, mut gateway) = carrier_and_gateway(directory.path());
+    let caller = Peer::new(any_port("127.0.0.1"), gateway.address("sip_udp"));
+    caller.invites("+14255550111");
+    caller.acknowledges(&caller.receives("SIP/2.0 200 "));
+    gateway.logged("call answered");
+
+    gateway.signal("-TERM");
+    gateway.logged("draining");
+    gateway.signal("-TERM");
+
+    let lost = caller.receives("BYE ");
+    assert_eq!(caller.receives("BYE "), lost, "the same request comes again");
+    caller.answers(&lost, "200 OK");
+    assert_eq!(gateway.ended().code(), Some(0));
+}
+
+#[test]
+fn a_gateway_that_has_not_answered_yet_gets_its_cancel_before_the_process_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let carrier = any_port("127.0.0.2");
+    let port = carrier.local_addr().unwrap().port();
+    let mut gateway = Gateway::start(&config(directory.path(), &to_carrier(port)));
+    let carrier = Peer::new(carrier, gateway.address("sip_udp"));
+    let caller = Peer::new(any_port("127.0.0.1"), gateway.address("sip_udp"));
+    caller.invites("+14255550100");
+    let invite = carrier.receives("INVITE ");
+
+    gateway.signal("-TERM");
+    gateway.logged("draining");
+    gateway.signal("-TERM");
+
+    caller.acknowledges(&caller.receives("SIP/2.0 503 "));
+    // RFC 3261 §9.1: no CANCEL before the first provisional response.
+    carrier.answers(&invite, "100 Trying");
+    carrier.answers(&carrier.receives("CANCEL "), "200 OK");
+    carrier.answers(&invite, "487 Request Terminated");
+    carrier.receives("ACK ");
+    assert_eq!(gateway.ended().code(), Some(0));
 }
