@@ -2,7 +2,9 @@
 
 mod admit;
 mod core;
+mod refused;
 mod request;
+mod stranger;
 
 pub use self::core::CallTimer;
 pub(crate) use self::core::{Core, Owner, Purpose, destination, domains};
@@ -16,14 +18,15 @@ use crate::port::PortPool;
 use crate::route::RoutingTable;
 use crate::trunk::{TrunkLoad, Trunks};
 use bytes::Bytes;
+use refused::RefusedLately;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
+use stranger::Strangers;
 use trunkline_model::{BridgeId, NodeId, Q850};
 use trunkline_sip as sip;
-use trunkline_sip::message::Message;
 use trunkline_sip::method::Method;
 use trunkline_sip::resolve::QueryId;
 use trunkline_sip::transport::{Flow, Transmit};
@@ -158,13 +161,9 @@ pub struct B2bua {
     core: Core,
     table: Arc<RoutingTable>,
     calls: HashMap<u64, Call>,
-    /// Events about refused calls of unknown sources that may still be told.
-    strangers: crate::limit::TokenBucket,
+    strangers: Strangers,
+    refused_lately: RefusedLately,
 }
-
-/// Most events a second about calls of unknown sources: enough to see a misconfigured carrier, and no flood of
-/// records when a scanner comes by.
-const STRANGERS_PER_SEC: u32 = 20;
 
 impl B2bua {
     /// Returns a B2BUA without calls.
@@ -185,8 +184,9 @@ impl B2bua {
         let trunks = Trunks::new(&table, seed ^ 0x7472_756e, now);
         let ua = sip::UserAgent::new(config.user_agent.clone(), seed, now);
         let core = Core::new(config, ua, trunks, ports, seed ^ 0x6361_6c6c);
-        let strangers = crate::limit::TokenBucket::new(STRANGERS_PER_SEC, now);
-        Ok(Self { core, table, calls: HashMap::new(), strangers })
+        let strangers = Strangers::new(seed ^ 0x7374_7261, now);
+        let refused_lately = RefusedLately::new(seed ^ 0x6c61_7465);
+        Ok(Self { core, table, calls: HashMap::new(), strangers, refused_lately })
     }
 
     /// Takes in a message, a failure, an answer to a look-up, or news of a bridge.
@@ -287,25 +287,8 @@ impl B2bua {
     }
 
     fn handle_message(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
-        if self.is_unwelcome(flow, &bytes) {
-            self.core.totals.ignored += 1;
-            return;
-        }
-        self.core.ua.handle_input(now, sip::user_agent::Input::Received { flow, bytes });
-    }
-
-    /// Whether a message is a request outside of any dialog, from a source that is to be ignored.
-    fn is_unwelcome(&self, flow: Flow, bytes: &Bytes) -> bool {
-        if self.core.config.unknown_sources == UnknownSources::Forbid || bytes.starts_with(b"SIP/2.0 ") {
-            return false;
-        }
-        if self.table.identify(flow.remote, flow.transport).is_some() {
-            return false;
-        }
-        match Message::parse(bytes.clone()) {
-            Ok(request) => request.to().is_ok_and(|to| to.tag().is_none()),
-            // Answering 400 would tell a scanner as much as 403.
-            Err(_) => true,
+        if !self.turn_away_stranger(now, flow, &bytes) {
+            self.core.ua.handle_input(now, sip::user_agent::Input::Received { flow, bytes });
         }
     }
 
@@ -391,8 +374,8 @@ impl B2bua {
                 self.on(session, |call, core, side| call.handle_end(core, now, side, session, &reason));
                 self.core.sessions.remove(&session);
             }
-            Event::Request { request, message, flow, session } => {
-                self.handle_request(now, request, &message, flow, session);
+            Event::Request { request, message, session, flow: _ } => {
+                self.handle_request(now, request, &message, session);
             }
             Event::Response { request, result } => self.handle_response(now, request, result),
         }

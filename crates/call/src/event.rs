@@ -243,6 +243,8 @@ pub struct Totals {
     pub refused: u64,
     /// Refused calls of unknown sources without an event of their own, for there were too many.
     pub refused_unreported: u64,
+    /// Requests of unknown sources answered 403.
+    pub turned_away: u64,
     /// Requests of unknown sources dropped without an answer.
     pub ignored: u64,
     /// Calls answered.

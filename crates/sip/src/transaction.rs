@@ -391,6 +391,16 @@ impl Transactions {
         self.by_key.get(self.scratch.as_slice()).copied()
     }
 
+    /// Whether a request belongs to a transaction that is here.
+    pub(crate) fn knows(&mut self, request: &Message) -> bool {
+        let Some(method) = request.method() else { return false };
+        if *method == Method::Cancel && self.match_cancel(request).is_some() {
+            return true;
+        }
+        write_key(&mut self.scratch, request, method);
+        self.by_key.contains_key(self.scratch.as_slice())
+    }
+
     pub(crate) fn respond(
         &mut self,
         now: Instant,

@@ -757,6 +757,27 @@ fn an_interval_too_small_is_raised_by_422() {
 }
 
 #[test]
+fn an_interval_below_the_least_of_a_peer_without_timers_does_not_make_us_refresh_without_pause() {
+    for expires in [0, 1, 89] {
+        let mut world = timed_world(46, (1800, 90), (1800, 90));
+        let invite = format!(
+            "INVITE sip:+14255550100@127.0.0.2 SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.9:5070;branch=z9hG4bKx\n\
+             Max-Forwards: 70\nFrom: <sip:peer@127.0.0.9>;tag=1\nTo: <sip:bob@127.0.0.2>\nCall-ID: short\n\
+             CSeq: 1 INVITE\nContact: <sip:127.0.0.9>\nSession-Expires: {expires}\n\
+             Content-Type: application/sdp\nContent-Length: 5\n\noffer"
+        );
+        world.inject(BOB, "127.0.0.9:5070", &invite);
+        let bob = world.ends[BOB].incoming().unwrap();
+        world.act(BOB, |ua, now| ua.accept(now, bob, Headers::new(), Some(sdp("answer"))).unwrap());
+        let ok = world.ends[BOB].last_sent(|m| m.status() == Some(200));
+        assert_eq!(ok.header(Name::SessionExpires), Some("1800;refresher=uas"), "{expires}");
+        world.run_for(secs(20));
+        assert_eq!(world.ends[BOB].sent_requests(Method::Update), 0);
+        assert!(!world.ends[BOB].is_over(bob));
+    }
+}
+
+#[test]
 fn a_peer_without_update_is_refreshed_by_invite_with_the_same_description() {
     let mut world = timed_world(54, (90, 90), (1800, 90));
     let alice = world.dial();

@@ -4,15 +4,15 @@ use super::{B2bua, Core, MediaInterface, Owner};
 use crate::call::identity::{Caller, InvalidCaller};
 use crate::call::{Call, NewCall, Prack};
 use crate::event::{CallEvent, Side};
-use crate::explain::{Admitted, Asked, Refusal, decide, explain};
+use crate::explain::{Admitted, Asked, Refusal, decide};
 use crate::leg::Leg;
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use trunkline_media::offer::Error;
 use trunkline_media::{Direction, Local, MediaSession};
-use trunkline_model::{CallRecord, Cause, Party, Q850, Reliability, Stage, Trunk};
+use trunkline_model::{Reliability, Trunk};
 use trunkline_sip::header::Name;
 use trunkline_sip::message::Message;
 use trunkline_sip::transport::Flow;
@@ -169,58 +169,6 @@ impl B2bua {
         let _ = self.core.ua.reject(now, session, Reply::new(status).with_headers(headers));
         self.tell_refused(now, asked, refusal);
     }
-
-    /// The user agent refused an INVITE that never became a session.
-    pub(super) fn handle_refused(
-        &mut self,
-        now: Instant,
-        request: &Message,
-        flow: Flow,
-        status: u16,
-        reason: String,
-    ) {
-        self.core.totals.offered += 1;
-        self.tell_refused(now, asked(request, flow), Refusal::UserAgent { status, reason });
-    }
-
-    /// Tells of a call that was refused, and writes its record.
-    fn tell_refused(&mut self, now: Instant, asked: Asked, refusal: Refusal) {
-        self.core.totals.refused += 1;
-        let trunk = self.table.identify(asked.source, asked.transport).map(|trunk| trunk.id.clone());
-        if trunk.is_none() && !self.strangers.take(now) {
-            self.core.totals.refused_unreported += 1;
-            return;
-        }
-        let call = self.core.new_call();
-        let status = refusal.status();
-        let cause = Cause {
-            sip: status,
-            q850: Q850::from_sip(status),
-            ended_by: Party::Trunkline,
-            stage: Stage::Admission,
-            trunk: trunk.clone(),
-            detail: refusal.to_string(),
-        };
-        let explain = explain(&self.table, &self.core.trunks, &asked, Some(refusal), now);
-        self.core.event(CallEvent::Refused { call, explain: Box::new(explain), status });
-        self.core.totals.ended += 1;
-        let record = CallRecord {
-            call,
-            from: asked.from,
-            to: asked.to,
-            trunk_in: trunk,
-            trunk_out: None,
-            attempts: 0,
-            started_unix_ms: self.core.unix_ms(now),
-            rang_after: None,
-            answered_after: None,
-            ended_after: Duration::ZERO,
-            cause,
-            caller_media: None,
-            callee_media: None,
-        };
-        self.core.event(CallEvent::Ended { record: Box::new(record) });
-    }
 }
 
 impl Asked {
@@ -241,7 +189,7 @@ fn prack(request: &Message, ours: Reliability) -> Prack {
     }
 }
 
-fn asked(request: &Message, flow: Flow) -> Asked {
+pub(super) fn asked(request: &Message, flow: Flow) -> Asked {
     let user = |uri: Option<std::borrow::Cow<'_, str>>| {
         let text = uri.unwrap_or_default();
         text.chars().filter(|c| !c.is_control()).take(USER_MAX).collect::<String>()

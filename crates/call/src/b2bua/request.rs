@@ -8,7 +8,6 @@ use trunkline_model::{Gateway, Trunk};
 use trunkline_sip::header::Name;
 use trunkline_sip::message::Message;
 use trunkline_sip::method::Method;
-use trunkline_sip::transport::Flow;
 use trunkline_sip::user_agent::{Failure, Headers, Reply, RequestId, RequestParams, Scope, SessionId};
 
 /// Bodies of INFO that carry digits; others mean something between a peer and its own peer only.
@@ -20,11 +19,10 @@ impl B2bua {
         now: Instant,
         request: RequestId,
         message: &Message,
-        flow: Flow,
         session: Option<SessionId>,
     ) {
         let reply = match message.method() {
-            Some(Method::Options) => Some(self.options(flow, session)),
+            Some(Method::Options) => Some(self.options(session)),
             Some(Method::Info) => self.relay_info(now, request, message, session).err(),
             Some(_) | None => Some(Reply::new(405)),
         };
@@ -33,12 +31,8 @@ impl B2bua {
         }
     }
 
-    fn options(&self, flow: Flow, session: Option<SessionId>) -> Reply {
-        let known = session.is_some() || self.table.identify(flow.remote, flow.transport).is_some();
-        if !known {
-            return Reply::new(403);
-        }
-        if self.core.draining {
+    fn options(&self, session: Option<SessionId>) -> Reply {
+        if self.core.draining && session.is_none() {
             // Peers that probe turn to another server before their next call.
             return Reply::new(503).with_headers(Headers::new().with(Name::RetryAfter, "30"));
         }

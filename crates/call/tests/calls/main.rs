@@ -11,4 +11,5 @@ mod media;
 mod noise;
 mod record;
 mod refused;
+mod strangers;
 mod world;

@@ -97,7 +97,9 @@ impl SessionTimer {
         }
         let peer_can = request.lists(Name::Supported, "timer");
         let floor = min_se(request).unwrap_or(INTERVAL_MIN).max(INTERVAL_MIN);
-        let asked = session_expires(request);
+        // One below the smallest there may be, of a peer that would not understand 422, is as good as none: else
+        // it would have us refresh without pause.
+        let asked = session_expires(request).filter(|asked| asked.interval >= INTERVAL_MIN);
         // Not above what is asked, not below the Min-SE of the request.
         let wished = self.agreed.map_or(self.policy.expires, |agreed| agreed.interval).max(self.min);
         let interval = match asked {

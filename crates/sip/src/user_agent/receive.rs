@@ -24,8 +24,8 @@ pub(super) const RETRY_AFTER_SECS: &str = "5";
 /// The extensions that a peer may require of us.
 const EXTENSIONS: [&str; 2] = ["100rel", "timer"];
 
-/// Longest text of a peer that is shown to an operator.
-const SHOWN_MAX: usize = 100;
+/// Longest text of a peer that is shown to an operator: the names of extensions have some ten characters.
+const SHOWN_MAX: usize = 64;
 
 /// Why a request is refused.
 struct Objection {
@@ -43,7 +43,10 @@ impl Objection {
     fn reason(&self) -> String {
         match &self.header {
             Some((Name::Unsupported, extensions)) => {
-                format!("{}: {}", self.phrase, extensions.chars().take(SHOWN_MAX).collect::<String>())
+                // What is no token (RFC 3261 §25.1) or list of them has no place in a record.
+                let is_token = |c: &char| c.is_ascii_alphanumeric() || "-.!%*_+`'~, ".contains(*c);
+                let shown: String = extensions.chars().filter(is_token).take(SHOWN_MAX).collect();
+                format!("{}: {shown}", self.phrase)
             }
             Some(_) | None => self.phrase.to_owned(),
         }
@@ -196,17 +199,52 @@ impl UserAgent {
             || is_new_session && self.sessions.len() >= limits.sessions
     }
 
+    /// Whether a request is part of something that is here: of a dialog of a session, or of a transaction.
+    pub fn concerns(&mut self, request: &Message) -> bool {
+        self.session_of(request).is_some() || self.core.transactions.knows(request)
+    }
+
+    /// Answers a request without keeping anything of it: for each request there is one response, and none for an ACK.
+    ///
+    /// It is for what does not even come as far as [`handle_input`](Self::handle_input).
+    pub fn turn_away(&mut self, flow: Flow, request: &Message, status: u16) {
+        if request.method() == Some(&Method::Ack) {
+            return;
+        }
+        match request.received_from(flow.remote) {
+            Ok(request) => {
+                let mut target = response_target(&request, flow);
+                // Who is turned away names nobody else to be answered (`maddr`, RFC 3261 §18.2.2).
+                target.remote.set_ip(flow.remote.ip());
+                self.answer_stateless(target, &request, status, None);
+            }
+            Err(_) => self.core.counts.malformed += 1,
+        }
+    }
+
     /// Answers 503 without keeping anything of the request.
     fn refuse_stateless(&mut self, flow: Flow, request: Message) {
         self.core.counts.overloaded += 1;
-        let tag = self.stateless_tag(&request);
-        let builder = response_to(&request, 503, reason_phrase(503), Some(&tag))
-            .header(Name::RetryAfter, RETRY_AFTER_SECS);
+        let target = response_target(&request, flow);
+        self.answer_stateless(target, &request, 503, Some((Name::RetryAfter, RETRY_AFTER_SECS)));
+        self.tell_refused(request, flow, 503, "the tables of the user agent are full".to_owned());
+    }
+
+    fn answer_stateless(
+        &mut self,
+        target: Target,
+        request: &Message,
+        status: u16,
+        header: Option<(Name, &str)>,
+    ) {
+        let tag = self.stateless_tag(request);
+        let mut builder = response_to(request, status, reason_phrase(status), Some(&tag));
+        if let Some((name, value)) = header {
+            builder = builder.header(name, value);
+        }
         if let Ok(response) = self.core.server_headers(builder).finish() {
-            let target = response_target(&request, flow);
             self.core.transmit(Transmit { target, bytes: response.bytes().clone() });
         }
-        self.tell_refused(request, flow, 503, "the tables of the user agent are full".to_owned());
     }
 
     /// Returns a tag that is the same when the request comes again (RFC 3261 §8.2.7).
