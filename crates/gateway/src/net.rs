@@ -3,11 +3,12 @@
 mod tcp;
 mod udp;
 
-pub(crate) use tcp::bind as bind_tcp;
+pub(crate) use tcp::{Known, bind as bind_tcp};
 pub(crate) use udp::bind as bind_udp;
 
 use crate::config::StreamLimits;
 use crate::metrics::{MessageKind, Metrics};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 use trunkline_model::Transport;
 use trunkline_sip::transport::Transmit;
 use trunkline_sip::user_agent::Input;
-use udp::Datagrams;
+use udp::{Datagrams, Sent};
 
 /// All SIP sockets of one signalling task.
 ///
@@ -29,6 +30,8 @@ pub(crate) struct Net {
     stream_events: mpsc::Receiver<StreamEvent>,
     /// The event that [`ready`](Self::ready) woke up for.
     stream_event: Option<StreamEvent>,
+    /// What could not even be sent, to be received.
+    unsent: VecDeque<Input>,
     /// Which socket is read next, so that a busy one does not starve the others.
     turn: usize,
     metrics: Arc<Metrics>,
@@ -45,20 +48,26 @@ pub(crate) struct Bound {
 
 impl Net {
     /// Takes over bound sockets. Must be called on the runtime that will drive them.
-    pub(crate) fn new(bound: Bound, limits: StreamLimits, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+    pub(crate) fn new(
+        bound: Bound,
+        limits: StreamLimits,
+        known: Known,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Self> {
         let mut datagrams = Vec::with_capacity(bound.udp.len());
         for (socket, local) in bound.udp {
             datagrams.push(Datagrams::new(socket, local)?);
         }
         let (sender, stream_events) = mpsc::channel(tcp::EVENTS_MAX);
-        let streams = Streams::new(bound.tcp, limits, sender, Arc::clone(&metrics))?;
-        Ok(Self { datagrams, streams, stream_events, stream_event: None, turn: 0, metrics })
+        let streams = Streams::new(bound.tcp, (limits, known), sender, Arc::clone(&metrics))?;
+        let (stream_event, unsent, turn) = (None, VecDeque::new(), 0);
+        Ok(Self { datagrams, streams, stream_events, stream_event, unsent, turn, metrics })
     }
 
     /// Waits until [`receive`](Self::receive) is worth a try.
     pub(crate) async fn ready(&mut self) {
         poll_fn(|cx| {
-            if self.stream_event.is_some() {
+            if self.stream_event.is_some() || !self.unsent.is_empty() {
                 return Poll::Ready(());
             }
             // The channel never closes: `streams` holds a sender.
@@ -76,6 +85,9 @@ impl Net {
 
     /// Returns the next input, or nothing when all sockets are empty.
     pub(crate) fn receive(&mut self) -> Option<Input> {
+        if let Some(failed) = self.unsent.pop_front() {
+            return Some(failed);
+        }
         loop {
             let event = self.stream_event.take().or_else(|| self.stream_events.try_recv().ok());
             let Some(event) = event else { break };
@@ -96,22 +108,37 @@ impl Net {
         None
     }
 
-    /// Sends one message. A failure comes back as an input.
+    /// Sends one message. The failure of a request comes back as an input; a response is asked for again by its request.
     pub(crate) fn send(&mut self, transmit: Transmit) {
         if let Some(sent) = self.metrics.sip_sent.get(MessageKind::of(&transmit.bytes) as usize) {
             sent.add(1);
         }
-        match transmit.target.transport {
+        let sent = match transmit.target.transport {
             Transport::Udp => {
-                let socket = choose(&mut self.datagrams, &transmit);
-                if !socket.is_some_and(|socket| socket.send(&transmit)) {
-                    self.metrics.sip_send_failures.add(1);
-                }
+                choose(&mut self.datagrams, &transmit).map_or(Sent::No, |socket| socket.send(&transmit))
             }
-            Transport::Tcp => self.streams.send(transmit),
-            // Configuration admits neither yet, so no listener, and no message, speaks them.
-            Transport::Tls | Transport::Wss => self.metrics.sip_send_failures.add(1),
+            Transport::Tcp if self.streams.send(&transmit) => Sent::Yes,
+            // Configuration admits neither TLS nor WSS yet, so no listener, and no message, speaks them.
+            Transport::Tcp | Transport::Tls | Transport::Wss => Sent::No,
+        };
+        if sent != Sent::Yes {
+            self.metrics.sip_send_failures.add(1);
         }
+        if sent == Sent::No && !transmit.bytes.starts_with(b"SIP/2.0 ") {
+            let Transmit { target, bytes } = transmit;
+            let (transport, remote, connection) = (target.transport, target.remote, None);
+            self.unsent.push_back(Input::TransportFailed {
+                transport,
+                remote,
+                connection,
+                quoted: Some(bytes),
+            });
+        }
+    }
+
+    /// Keeps room for connections of others from now on.
+    pub(crate) fn set_known(&mut self, known: Known) {
+        self.streams.set_known(known);
     }
 
     /// Returns how many connections are open.

@@ -5,7 +5,7 @@ use crate::dns::{Question, Resolver};
 use crate::journal::JournalSender;
 use crate::media_worker::{Report, Workers};
 use crate::metrics::{MessageKind, Metrics};
-use crate::net::{Bound, Net};
+use crate::net::{Bound, Known, Net};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -131,7 +131,8 @@ impl Signalling {
         let (ipv4, ipv6) =
             (listeners.clone().any(|local| local.is_ipv4()), listeners.any(|local| local.is_ipv6()));
         let (resolver, answers) = Resolver::new(ipv4, ipv6);
-        let net = Net::new(bound, streams, Arc::clone(&metrics))?;
+        let known = Known::Trunks(Arc::clone(b2bua.routes()));
+        let net = Net::new(bound, streams, known, Arc::clone(&metrics))?;
         let now = Instant::now();
         Ok(Self {
             b2bua,
@@ -266,6 +267,7 @@ impl Signalling {
         match command {
             Command::SetRoutes(table) => {
                 info!(trunks = table.trunks().len(), "routes replaced");
+                self.net.set_known(Known::Trunks(Arc::clone(&table)));
                 self.act(|b2bua, now| b2bua.set_routes(now, table))?;
             }
             Command::Drain => {

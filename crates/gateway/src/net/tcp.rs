@@ -13,6 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use trunkline_call::RoutingTable;
 use trunkline_model::Transport;
 use trunkline_sip::framing::{Frame, FrameErrorKind, Framer};
 use trunkline_sip::transport::{ConnectionId, Flow, Transmit};
@@ -67,10 +68,22 @@ pub(super) enum Closure {
     Dropped,
 }
 
+/// Whose connections have room kept for them.
+#[derive(Debug, Clone)]
+pub(crate) enum Known {
+    /// Everybody's: the peers are few, and ours.
+    All,
+    /// Those of trunks. All others share what [`strangers_max`] leaves them.
+    Trunks(Arc<RoutingTable>),
+}
+
 /// All connections of one signalling task.
 #[derive(Debug)]
 pub(super) struct Streams {
     limits: StreamLimits,
+    known: Known,
+    /// Connections from sources that were not known when they came.
+    strangers: u32,
     listeners: Vec<SocketAddr>,
     connections: HashMap<ConnectionId, Connection>,
     by_remote: HashMap<SocketAddr, ConnectionId>,
@@ -85,9 +98,36 @@ struct Connection {
     /// The listener it came in on; for one we opened, the listener whose address it shows.
     local: SocketAddr,
     remote: SocketAddr,
-    accepted: bool,
+    opened: Opened,
     /// Dropping it ends the connection's task.
     writes: mpsc::Sender<Bytes>,
+}
+
+/// Who opened a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    ByUs,
+    ByKnown,
+    ByStranger,
+}
+
+impl Known {
+    fn holds(&self, remote: SocketAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Trunks(table) => table.identify(remote, Transport::Tcp).is_some(),
+        }
+    }
+}
+
+/// Most connections from sources of no trunk: a quarter, so that no number of them keeps a carrier out.
+fn strangers_max(connections_max: u32) -> u32 {
+    (connections_max / 4).max(1)
+}
+
+/// Most connections from peers, all together: a quarter is left for those that we open.
+fn accepted_max(connections_max: u32) -> u32 {
+    (connections_max - connections_max / 4).max(1)
 }
 
 /// Binds a listener.
@@ -114,7 +154,7 @@ const BACKLOG: i32 = 1024;
 impl Streams {
     pub(super) fn new(
         listeners: Vec<(TcpListener, SocketAddr)>,
-        limits: StreamLimits,
+        (limits, known): (StreamLimits, Known),
         events: mpsc::Sender<StreamEvent>,
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
@@ -125,6 +165,8 @@ impl Streams {
         }
         Ok(Self {
             limits,
+            known,
+            strangers: 0,
             listeners: addresses,
             connections: HashMap::new(),
             by_remote: HashMap::new(),
@@ -133,6 +175,11 @@ impl Streams {
             events,
             metrics,
         })
+    }
+
+    /// Keeps room for others from now on.
+    pub(super) fn set_known(&mut self, known: Known) {
+        self.known = known;
     }
 
     pub(super) fn len(&self) -> usize {
@@ -156,32 +203,37 @@ impl Streams {
         }
     }
 
-    /// Sends on the connection that is asked for, or on one to the same peer, or opens one.
-    pub(super) fn send(&mut self, transmit: Transmit) {
+    /// Sends on the connection that is asked for, or on one to the same peer, or opens one. Returns whether the message
+    /// is on its way: there may be too many connections, or too much that the peer has not read.
+    pub(super) fn send(&mut self, transmit: &Transmit) -> bool {
         let Transmit { target, bytes } = transmit;
         let wanted = target.connection.filter(|connection| self.connections.contains_key(connection));
         let connection = wanted.or_else(|| self.by_remote.get(&target.remote).copied());
         let Some(connection) = connection.or_else(|| self.open(target.remote, target.local)) else {
             self.metrics.stream_refusals.add(1);
-            return;
+            return false;
         };
-        let Some(held) = self.connections.get(&connection) else { return };
+        let Some(held) = self.connections.get(&connection) else { return false };
         // A full queue means that the peer does not read; its write deadline ends the connection.
-        if held.writes.try_send(bytes).is_err() {
+        let queued = held.writes.try_send(bytes.clone()).is_ok();
+        if !queued {
             self.metrics.stream_queue_drops.add(1);
         }
+        queued
     }
 
     fn accept(&mut self, local: SocketAddr, stream: TcpStream, remote: SocketAddr) {
         let source = remote.ip().to_canonical();
         let from_source = self.accepted_from.get(&source).copied().unwrap_or(0);
-        if self.is_full() || from_source >= self.limits.per_source_max {
+        let opened = if self.known.holds(remote) { Opened::ByKnown } else { Opened::ByStranger };
+        if from_source >= self.limits.per_source_max || !self.has_room(opened) {
             self.metrics.stream_refusals.add(1);
             tracing::debug!(%remote, from_source, open = self.connections.len(), "connection refused");
             return;
         }
         self.accepted_from.insert(source, from_source + 1);
-        let (connection, task) = self.add(local, remote, true);
+        self.strangers += u32::from(opened == Opened::ByStranger);
+        let (connection, task) = self.add(local, remote, opened);
         tokio::spawn(task.run(Some(stream), None));
         tracing::debug!(%remote, connection = connection.0, "connection accepted");
     }
@@ -189,7 +241,7 @@ impl Streams {
     /// Opens a connection from the address of the listener it shows, so that carriers that match by address
     /// know it.
     fn open(&mut self, remote: SocketAddr, local: Option<SocketAddr>) -> Option<ConnectionId> {
-        if self.is_full() {
+        if !self.has_room(Opened::ByUs) {
             return None;
         }
         let wanted = local.filter(|local| self.listeners.contains(local));
@@ -198,33 +250,48 @@ impl Streams {
         let from =
             local.filter(|local| !local.ip().is_unspecified()).map(|local| SocketAddr::new(local.ip(), 0));
         let shown = local.unwrap_or_else(|| self.listeners.first().copied().unwrap_or(remote));
-        let (connection, task) = self.add(shown, remote, false);
+        let (connection, task) = self.add(shown, remote, Opened::ByUs);
         self.by_remote.insert(remote, connection);
         tokio::spawn(task.run(None, from));
         Some(connection)
     }
 
-    fn add(&mut self, local: SocketAddr, remote: SocketAddr, accepted: bool) -> (ConnectionId, Task) {
+    fn add(&mut self, local: SocketAddr, remote: SocketAddr, opened: Opened) -> (ConnectionId, Task) {
         let id = ConnectionId(self.next);
         self.next += 1;
         let (writes, queue) = mpsc::channel(WRITES_MAX);
         let pongs = writes.downgrade();
-        self.connections.insert(id, Connection { local, remote, accepted, writes });
+        self.connections.insert(id, Connection { local, remote, opened, writes });
         let (events, limits) = (self.events.clone(), self.limits);
-        (id, Task { id, remote, queue, pongs, events, limits })
+        (id, Task { id, remote, opened, queue, pongs, events, limits })
     }
 
-    fn is_full(&self) -> bool {
-        self.connections.len() >= self.limits.connections_max as usize
+    fn has_room(&self, opened: Opened) -> bool {
+        let max = self.limits.connections_max;
+        let room = self.connections.len() < max as usize;
+        match opened {
+            Opened::ByUs => room,
+            Opened::ByKnown => room && self.accepted() < accepted_max(max),
+            Opened::ByStranger => {
+                room && self.accepted() < accepted_max(max) && self.strangers < strangers_max(max)
+            }
+        }
+    }
+
+    fn accepted(&self) -> u32 {
+        self.accepted_from.values().sum()
     }
 
     fn closed(&mut self, connection: ConnectionId, why: Closure) -> Option<Input> {
-        let Connection { remote, accepted, .. } = self.connections.remove(&connection)?;
+        let Connection { remote, opened, .. } = self.connections.remove(&connection)?;
         if self.by_remote.get(&remote) == Some(&connection) {
             self.by_remote.remove(&remote);
         }
+        self.strangers -= u32::from(opened == Opened::ByStranger);
         let source = remote.ip().to_canonical();
-        if accepted && let Some(count) = self.accepted_from.get_mut(&source) {
+        if opened != Opened::ByUs
+            && let Some(count) = self.accepted_from.get_mut(&source)
+        {
             *count -= 1;
             if *count == 0 {
                 self.accepted_from.remove(&source);
@@ -262,6 +329,7 @@ async fn accept(listener: tokio::net::TcpListener, local: SocketAddr, events: mp
 struct Task {
     id: ConnectionId,
     remote: SocketAddr,
+    opened: Opened,
     queue: mpsc::Receiver<Bytes>,
     /// For keep-alive answers; it does not keep the queue open.
     pongs: mpsc::WeakSender<Bytes>,
@@ -271,7 +339,7 @@ struct Task {
 
 impl Task {
     async fn run(self, stream: Option<TcpStream>, from: Option<SocketAddr>) {
-        let Self { id: connection, remote, queue, pongs, events, limits } = self;
+        let Self { id: connection, remote, opened, queue, pongs, events, limits } = self;
         let stream = match stream {
             Some(stream) => Some(stream),
             None => timeout(limits.connect, connect(remote, from)).await.ok().and_then(Result::ok),
@@ -283,7 +351,7 @@ impl Task {
                 let _ = stream.set_nodelay(true);
                 let (reader, writer) = stream.into_split();
                 tokio::select! {
-                    why = read(reader, connection, &pongs, &events, limits) => why,
+                    why = read(reader, (connection, opened), &pongs, &events, limits) => why,
                     why = write(writer, queue, limits.write) => why,
                 }
             }
@@ -303,19 +371,21 @@ async fn connect(remote: SocketAddr, from: Option<SocketAddr>) -> io::Result<Tcp
 
 async fn read(
     mut reader: OwnedReadHalf,
-    connection: ConnectionId,
+    (connection, opened): (ConnectionId, Opened),
     pongs: &mpsc::WeakSender<Bytes>,
     events: &mpsc::Sender<StreamEvent>,
     limits: StreamLimits,
 ) -> Closure {
     let mut framer = Framer::new();
     let mut buffer = vec![0; READ_BYTES];
+    // A peer that connects has something to say: until its first message is whole, line ends do not count.
+    let mut silent = (opened != Opened::ByUs).then(Instant::now);
     let mut began: Option<Instant> = None;
     loop {
-        let (left, late) = match began {
+        let (left, late) = match silent.or(began) {
             None => (limits.idle, Closure::Idle),
             // From its first byte on, however often more trickle in.
-            Some(began) => (limits.message.saturating_sub(began.elapsed()), Closure::SlowMessage),
+            Some(since) => (limits.message.saturating_sub(since.elapsed()), Closure::SlowMessage),
         };
         let length = match timeout(left, reader.read(&mut buffer)).await {
             Err(_) => return late,
@@ -328,7 +398,7 @@ async fn read(
             match framer.poll_frame() {
                 Ok(None) => break,
                 Ok(Some(Frame::Message(bytes))) => {
-                    began = None;
+                    (began, silent) = (None, None);
                     if events.send(StreamEvent::Message { connection, bytes }).await.is_err() {
                         return Closure::Dropped;
                     }

@@ -23,6 +23,10 @@ const SOCKET_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 /// Largest payload that UDP carries.
 const DATAGRAM_BYTES_MAX: usize = 65_535;
 
+/// Taken of what an ICMP error quotes. Routers quote up to 548 bytes of the datagram (RFC 1812 §4.3.2.3), and the Via that
+/// tells which request it was is the first header.
+const QUOTE_BYTES_MAX: usize = 512;
+
 /// One UDP socket.
 #[derive(Debug)]
 pub(super) struct Datagrams {
@@ -31,6 +35,17 @@ pub(super) struct Datagrams {
     buffer: Box<[u8]>,
     /// Whether the system has ICMP errors for us.
     has_errors: bool,
+}
+
+/// What became of a datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// The system has it.
+    Yes,
+    /// The system has no room for it now. SIP repeats what matters.
+    Busy,
+    /// The system does not send it, and will not later either.
+    No,
 }
 
 /// Binds a socket, without sharing its port.
@@ -81,12 +96,12 @@ impl Datagrams {
     pub(super) fn receive(&mut self) -> Option<Input> {
         while self.has_errors {
             match self.next_error() {
-                Some(Some(remote)) => {
+                Some(Some((remote, quoted))) => {
                     return Some(Input::TransportFailed {
                         transport: Transport::Udp,
                         remote,
                         connection: None,
-                        quoted: None,
+                        quoted: Some(quoted),
                     });
                 }
                 Some(None) => {}
@@ -114,28 +129,29 @@ impl Datagrams {
         }
     }
 
-    /// Sends a datagram; false when the system did not take it. SIP repeats what matters.
-    pub(super) fn send(&mut self, transmit: &Transmit) -> bool {
+    /// Sends a datagram.
+    pub(super) fn send(&mut self, transmit: &Transmit) -> Sent {
         let remote = transmit.target.remote;
         // The first try may report an ICMP error of an earlier datagram instead of sending this one.
         for _ in 0..2 {
             // Not by way of the runtime, which takes a new socket for unwritable until it has looked at it.
             match sendto(&self.socket, &transmit.bytes, SendFlags::empty(), &remote) {
-                Ok(_) => return true,
-                Err(rustix::io::Errno::AGAIN) => return false,
+                Ok(_) => return Sent::Yes,
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::NOBUFS) => return Sent::Busy,
                 Err(error) => {
                     tracing::debug!(local = %self.local, %remote, %error, "udp send failed");
                     self.has_errors = true;
                 }
             }
         }
-        false
+        Sent::No
     }
 
-    /// Takes an error off the socket's queue: the peer that could not be reached, or nothing that concerns a peer.
-    fn next_error(&self) -> Option<Option<SocketAddr>> {
+    /// Takes an error off the socket's queue: the peer that could not be reached and what it was sent, or nothing that
+    /// concerns a peer.
+    fn next_error(&self) -> Option<Option<(SocketAddr, Bytes)>> {
         let mut control = cmsg_space!(sock_extended_err, sockaddr_in6);
-        let mut payload = [0; 64];
+        let mut payload = [0; QUOTE_BYTES_MAX];
         let mut slices = [IoSliceMut::new(&mut payload)];
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let received =
@@ -147,7 +163,10 @@ impl Datagrams {
             }
             _ => false,
         });
-        Some(received.address.filter(|_| unreachable).as_ref().and_then(socket_address))
+        let remote = received.address.filter(|_| unreachable).as_ref().and_then(socket_address);
+        let length = received.bytes;
+        let quoted = payload.get(..length).unwrap_or_default();
+        Some(remote.map(|remote| (remote, Bytes::copy_from_slice(quoted))))
     }
 }
 
@@ -173,20 +192,22 @@ mod tests {
     use trunkline_sip::transport::Target;
 
     #[tokio::test]
-    async fn a_port_that_nobody_listens_on_is_reported_by_its_address() {
+    async fn a_port_that_nobody_listens_on_is_reported_with_what_was_sent_there() {
         let dead = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (socket, local) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let mut datagrams = Datagrams::new(socket, local).unwrap();
-        let transmit =
-            Transmit { target: Target::new(Transport::Udp, dead), bytes: Bytes::from_static(b"x") };
+        let bytes = Bytes::from(vec![b'x'; 700]);
+        let transmit = Transmit { target: Target::new(Transport::Udp, dead), bytes: bytes.clone() };
 
-        assert!(datagrams.send(&transmit));
+        assert_eq!(datagrams.send(&transmit), Sent::Yes);
         // A repetition, as SIP makes one: the error of the first is found when the second is sent.
-        assert!(datagrams.send(&transmit));
+        assert_eq!(datagrams.send(&transmit), Sent::Yes);
 
         poll_fn(|cx| datagrams.poll_ready(cx)).await;
-        let Some(Input::TransportFailed { remote, .. }) = datagrams.receive() else { panic!("not reported") };
-        assert_eq!(remote, dead);
+        let Some(Input::TransportFailed { remote, quoted, .. }) = datagrams.receive() else {
+            panic!("not reported")
+        };
+        assert_eq!((remote, quoted), (dead, Some(bytes.slice(..QUOTE_BYTES_MAX))));
     }
 
     #[tokio::test]
