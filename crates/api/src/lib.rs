@@ -32,6 +32,6 @@ pub use auth::profile;
 pub use dispatch::{OperationId, router};
 pub use error::ApiError;
 pub use limits::{Rate, Rates};
-pub use phone_numbers::{Upkeep, cycle};
+pub use phone_numbers::Upkeep;
 pub use state::{Clock, Environment, Settings, State};
 pub use timestamp::iso8601;

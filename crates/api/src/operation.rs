@@ -105,13 +105,18 @@ pub(crate) fn record(
 ) -> Operation {
     Operation {
         resource,
-        id: format!("{}_{id}", kind.prefix()),
+        id: self::id(kind, id),
         kind: kind.as_str().to_owned(),
         state,
         created_unix_ms: now_unix_ms,
         changed_unix_ms: now_unix_ms,
         subject: subject.into(),
     }
+}
+
+/// Returns the id of an operation, as it stands in its URL.
+pub(crate) fn id(kind: Kind, id: Uuid) -> String {
+    format!("{}_{id}", kind.prefix())
 }
 
 /// Answers 202 to the request that began an operation. Links are relative, as the public service's are.

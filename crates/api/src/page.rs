@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
+use uuid::Uuid;
 
 /// The part of a list that is asked for: `skip`, and `top` or `maxPageSize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,23 @@ impl Page {
 
     /// Answers with the entries found by [`Self::look_up`] from [`Self::skip`] on, under a name, and links to
     /// the next page if there is one.
-    pub(crate) fn answer<T: Serialize>(self, call: &Call, name: &str, mut found: Vec<T>) -> Response {
+    pub(crate) fn answer<T: Serialize>(self, call: &Call, name: &str, found: Vec<T>) -> Response {
+        let skip = self.skip.saturating_add(self.size.into());
+        self.page(call, name, found, ("skip", &skip.to_string()))
+    }
+
+    /// Answers with the entries found by [`Self::look_up`] behind an id, and links to those behind the last one shown.
+    pub(crate) fn answer_after<T: Serialize>(
+        self,
+        call: &Call,
+        name: &str,
+        found: Vec<T>,
+        last: Option<Uuid>,
+    ) -> Response {
+        self.page(call, name, found, ("after", &last.unwrap_or_default().to_string()))
+    }
+
+    fn page<T: Serialize>(self, call: &Call, name: &str, mut found: Vec<T>, next: (&str, &str)) -> Response {
         let more = found.len() > usize::from(self.size);
         found.truncate(self.size.into());
         let mut body = serde_json::Map::new();
@@ -63,7 +80,7 @@ impl Page {
             }
         };
         if more {
-            body.insert("nextLink".to_owned(), self.next_link(call).into());
+            body.insert("nextLink".to_owned(), next_link(call, next).into());
         }
         json(StatusCode::OK, &body)
     }
@@ -74,16 +91,16 @@ impl Page {
         let found = all.into_iter().skip(skip).take(self.look_up().into()).collect();
         self.answer(call, name, found)
     }
+}
 
-    /// The same request from the next entry on, relative like every link of the API.
-    fn next_link(self, call: &Call) -> String {
-        let mut link = format!("{}?skip={}", call.path, self.skip.saturating_add(self.size.into()));
-        for (name, value) in &call.query.0 {
-            if !name.eq_ignore_ascii_case("skip") {
-                // Writing to a String cannot fail.
-                let _ = write!(link, "&{}={}", encode(name), encode(value));
-            }
+/// The same request from another entry on, relative like every link of the API.
+fn next_link(call: &Call, (from, value): (&str, &str)) -> String {
+    let mut link = format!("{}?{from}={}", call.path, encode(value));
+    for (name, value) in &call.query.0 {
+        if !name.eq_ignore_ascii_case(from) && !name.eq_ignore_ascii_case("skip") {
+            // Writing to a String cannot fail.
+            let _ = write!(link, "&{}={}", encode(name), encode(value));
         }
-        link
     }
+    link
 }

@@ -12,8 +12,6 @@
 //! **Eligibility is decided inside the unit that acts on it** (PROV-20), on the billing record that the unit holds
 //! still and on the rule book in force at that moment.
 
-pub mod cycle;
-
 mod area_codes;
 mod browse;
 mod catalogue;

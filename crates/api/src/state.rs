@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use trunkline_numbers::RuleBook;
+pub use trunkline_numbers::nanp::Environment;
 use trunkline_storage::{Store, Subscription, Topic};
 
 /// What every request shares. Clones share it.
@@ -47,15 +48,6 @@ pub struct Settings {
     pub requests_max: usize,
     /// Longest body.
     pub body_bytes_max: usize,
-}
-
-/// Whether real numbers are at stake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Environment {
-    /// Fictional numbers can be sold, to a simulator.
-    Test,
-    /// Fictional, reserved and test numbers are refused.
-    Live,
 }
 
 /// Where the time comes from.

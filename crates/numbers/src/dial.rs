@@ -1,5 +1,7 @@
 //! From what people and trunks dial to E.164.
 
+use crate::nanp::{self, Denied, Destination, Violation};
+use std::collections::BTreeSet;
 use trunkline_model::E164;
 
 /// What dialled digits mean.
@@ -37,15 +39,15 @@ pub enum Service {
 }
 
 /// How a tenant's users dial.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DialPlan {
     /// The area code that seven digits are completed with; none refuses them (NRM-06).
     pub seven_digit_area: Option<u16>,
-    /// Whether `011` and numbers outside country code 1 may be dialled (NRM-02).
-    pub international: bool,
+    /// What may be dialled beside the US, Canada and toll-free numbers (B.2, NRM-02).
+    pub grants: BTreeSet<Destination>,
 }
 
-/// Why digits cannot be dialled. SIP answers all of them with 484, the international one with 403.
+/// Why digits cannot be dialled. SIP answers all of them with 484, what was not granted with 403.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Undialable {
@@ -64,9 +66,12 @@ pub enum Undialable {
     /// Too few or too many digits, or a country code that begins with zero (NRM-01, NRM-12).
     #[error("not a complete number (NRM-01, NRM-12)")]
     Incomplete,
-    /// International dialling is not granted (NRM-02).
-    #[error("international dialling is not granted (NRM-02)")]
-    InternationalDenied,
+    /// No number that anyone has, by the rules of its area code.
+    #[error(transparent)]
+    Number(Violation),
+    /// Nobody granted calls to where it leads (B.2, NRM-02).
+    #[error("{0}")]
+    NotGranted(Destination),
 }
 
 /// Longest text looked at: 15 digits, each with a separator, and the longest prefix.
@@ -85,14 +90,14 @@ impl DialPlan {
         }
         let international = if plus { digits.to_owned() } else { self.complete(digits)? };
         let number = E164::parse(&format!("+{international}")).map_err(|_| Undialable::Incomplete)?;
-        let ours = international.starts_with('1');
-        if ours && !number.is_nanp() {
+        if international.starts_with('1') && !number.is_nanp() {
             return Err(Undialable::Incomplete);
         }
-        if !ours && !self.international {
-            return Err(Undialable::InternationalDenied);
+        match nanp::destination(&number, &self.grants) {
+            Ok(_) => Ok(Dialled::Number(number)),
+            Err(Denied::Undialable(violation)) => Err(Undialable::Number(violation)),
+            Err(Denied::NotGranted(destination)) => Err(Undialable::NotGranted(destination)),
         }
-        Ok(Dialled::Number(number))
     }
 
     /// Puts the country code in front of digits that were dialled without `+`.
@@ -173,10 +178,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PLAN: DialPlan = DialPlan { seven_digit_area: Some(206), international: true };
+    /// Seven digits are in Seattle, and the numbers of fiction can be dialled.
+    fn plan() -> DialPlan {
+        let grants = BTreeSet::from([Destination::International, Destination::Fictional]);
+        DialPlan { seven_digit_area: Some(206), grants }
+    }
 
     fn number(text: &str) -> Result<String, Undialable> {
-        PLAN.normalise(text).map(|dialled| match dialled {
+        plan().normalise(text).map(|dialled| match dialled {
             Dialled::Number(number) => number.to_string(),
             Dialled::Service(service) => format!("{service:?}"),
         })
@@ -201,7 +210,7 @@ mod tests {
     #[test]
     fn emergency_never_fails_on_its_format() {
         for text in ["911", "9911", "1911", "+911", "+1911", "112", "9-1-1"] {
-            assert_eq!(PLAN.normalise(text), Ok(Dialled::Service(Service::Emergency)), "{text}");
+            assert_eq!(plan().normalise(text), Ok(Dialled::Service(Service::Emergency)), "{text}");
         }
     }
 
@@ -213,7 +222,7 @@ mod tests {
             ("+1411", Service::Directory),
             ("711", Service::Relay),
         ] {
-            assert_eq!(PLAN.normalise(text), Ok(Dialled::Service(service)), "{text}");
+            assert_eq!(plan().normalise(text), Ok(Dialled::Service(service)), "{text}");
         }
     }
 
@@ -231,24 +240,34 @@ mod tests {
             ("+1206555010", Undialable::Incomplete),
             ("", Undialable::Incomplete),
         ] {
-            assert_eq!(PLAN.normalise(text), Err(why), "{text:?}");
+            assert_eq!(plan().normalise(text), Err(why), "{text:?}");
         }
         let strict = DialPlan::default();
         assert_eq!(strict.normalise("5550100"), Err(Undialable::AreaCodeMissing));
-        assert_eq!(strict.normalise("+442079460123"), Err(Undialable::InternationalDenied));
+        for (text, destination) in [
+            ("+442079460123", Destination::International),
+            ("011442079460123", Destination::International),
+            ("8765551234", Destination::NanpAbroad),
+            ("1-900-234-5678", Destination::Premium),
+            ("2065550100", Destination::Fictional),
+        ] {
+            assert_eq!(strict.normalise(text), Err(Undialable::NotGranted(destination)), "{text}");
+        }
+        assert_eq!(strict.normalise("2129115678"), Err(Undialable::Number(Violation::ServiceExchange)));
+        assert!(strict.normalise("2062345678").is_ok());
     }
 
     proptest! {
         #[test]
         fn normalising_twice_changes_nothing(text in "[+]?[0-9 ().-]{0,20}") {
-            if let Ok(Dialled::Number(once)) = PLAN.normalise(&text) {
-                prop_assert_eq!(PLAN.normalise(&once.to_string()), Ok(Dialled::Number(once)));
+            if let Ok(Dialled::Number(once)) = plan().normalise(&text) {
+                prop_assert_eq!(plan().normalise(&once.to_string()), Ok(Dialled::Number(once)));
             }
         }
 
         #[test]
         fn any_text_gets_an_answer(text in ".*") {
-            if let Ok(Dialled::Number(number)) = PLAN.normalise(&text) {
+            if let Ok(Dialled::Number(number)) = plan().normalise(&text) {
                 prop_assert!((7..=15).contains(&number.digits().len()));
                 prop_assert!(!number.digits().starts_with('0'));
             }

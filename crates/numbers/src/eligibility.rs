@@ -9,7 +9,9 @@ mod decide;
 mod table;
 
 pub use decide::{Decision, Denial, Granted, Step, Verdict};
-pub use table::{EmergencyAddress, Limits, Offer, Release, Reservation, RuleBook, RuleBookError, Table};
+pub use table::{
+    EmergencyAddress, Hold, Limits, Offer, Release, Reservation, RuleBook, RuleBookError, Table,
+};
 
 use trunkline_model::{AssignmentType, Capability, NumberType, SubscriptionClass};
 

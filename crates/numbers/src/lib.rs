@@ -1,7 +1,7 @@
 //! Phone-number rules, as pure functions over values.
 //!
 //! - [`nanp`]: what the North American Numbering Plan says of a number: its country, its kind, whether it may
-//!   be dialled and whether it may be sold (rules NUM-01 to NUM-12).
+//!   be sold, and whether it may be called (rules NUM-01 to NUM-12, B.2).
 //! - [`dial`]: from what people and trunks send to E.164, or to a service code (rules NRM-01 to NRM-13).
 //! - [`eligibility`]: who may provision which number under which billing address (rules PROV-01 to PROV-22),
 //!   decided by tables that an operator may replace.
@@ -17,4 +17,4 @@ pub mod nanp;
 
 pub use dial::{DialPlan, Dialled, Service, Undialable};
 pub use eligibility::{Decision, Denial, Request, RuleBook, RuleBookError};
-pub use nanp::{AreaCode, AreaKind};
+pub use nanp::{AreaCode, AreaKind, Denied, Destination};

@@ -326,7 +326,21 @@ fn a_decision_tells_the_way_it_was_reached() {
     let shown = RuleBook::default().decide(&profile, &request).to_string();
     assert!(shown.contains("table us-ca-preview version 2026-11-23"), "{shown}");
     assert!(shown.contains("FAIL  BillingCountry"), "{shown}");
+    // Each step names its rule.
+    for line in shown.lines().filter(|line| line.starts_with("pass") || line.starts_with("FAIL")) {
+        assert!(line.contains("  A.4/"), "{line}");
+    }
+    assert!(shown.contains("A.4/4 PROV-01"), "{shown}");
     assert!(shown.ends_with("denied: BillingCountryNotEligible (403)\n"), "{shown}");
+}
+
+#[test]
+fn a_table_says_what_of_it_nothing_enforces() {
+    let (profile, request) = parts(&ROWS[0], true);
+    assert_eq!(RuleBook::default().decide(&profile, &request).not_enforced, [""; 0]);
+    let trial = RuleBook::default().with_active("trial").unwrap();
+    let shown = trial.decide(&profile, &request).to_string();
+    assert!(shown.contains("not enforced: minutes_inbound, minutes_outbound, max_call_s"), "{shown}");
 }
 
 #[test]
@@ -339,6 +353,16 @@ fn a_bad_book_is_refused_with_the_place() {
         ("[\"person\", \"application\"]\ncalling", "[\"martian\"]\ncalling", "martian"),
         ("id = \"us-tf\"\n", "id = \"us-geo\"\n", "same id"),
         ("require_paid = true", "require_payed = true", "require_payed"),
+        ("hold = \"end_of_billing_cycle\"", "hold = \"forever\"", "forever"),
+        ("ttl_s = 900", "ttl_s = 0", "table \"us-ca-preview\": a reservation"),
+        ("ttl_s = 900", "ttl_s = 7201", "within max_life_s"),
+        ("max_life_s = 7200", "max_life_s = 86401", "at most a day"),
+        ("quarantine_days = 45", "quarantine_days = 3651", "ten years"),
+        ("term_days = 30", "term_days = 0", "table \"trial\": a number is owned for no day"),
+        ("billing_aliases]", "billing_aliases]\nPR = \"us\"", "billing_aliases"),
+        ("resource_data_locations = []", "resource_data_locations = [\"USA\"]", "resource_data_locations"),
+        ("[\"US\", \"CA\"]     # cond", "[\"US\", \"ca\"]     # cond", "two capital letters"),
+        ("billing_countries = [\"US\", \"CA\"]", "billing_countries = []", "no billing country"),
     ] {
         let error = RuleBook::parse(&good.replacen(from, to, 1)).unwrap_err().to_string();
         assert!(error.contains(expected), "{to}: {error}");

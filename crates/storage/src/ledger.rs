@@ -1,11 +1,14 @@
 //! The ledger: what each resource owes, in rows written with the change that caused them.
 
+pub mod cycle;
+
 mod month;
 
 pub use month::Month;
 
 use crate::db::{Connection, Row, Value, statements, values};
 use crate::error::Error;
+use crate::numbers::Assignment;
 use trunkline_model::E164;
 use uuid::Uuid;
 
@@ -13,7 +16,8 @@ statements! {
     INSERT = "INSERT INTO ledger (resource, at_ms, month, kind, e164, assignment, amount_minor, currency, note) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
     STATEMENT = "SELECT * FROM ledger WHERE resource = $1 AND month = $2 ORDER BY id";
-    DUE = "SELECT * FROM assignments WHERE ended_ms IS NULL AND renews_ms <= $1 ORDER BY renews_ms LIMIT $2";
+    DUE = "SELECT * FROM assignments WHERE ended_ms IS NULL AND renews_ms <= $1 \
+        AND (ends_ms IS NULL OR ends_ms > renews_ms) ORDER BY renews_ms LIMIT $2";
     RENEW = "UPDATE assignments SET renews_ms = $3 WHERE id = $1 AND renews_ms = $2 AND ended_ms IS NULL";
 }
 
@@ -139,12 +143,46 @@ pub async fn due_renewals(db: &mut Connection, now_unix_ms: i64, limit: u16) -> 
     db.fetch_all(DUE, values![now_unix_ms, i64::from(limit)]).await?.iter().map(read_due).collect()
 }
 
+/// Charges the months of an ownership that have begun, for a unit that ends it: whoever gives a number back before
+/// its renewal was noticed owes that month all the same.
+///
+/// # Errors
+/// [`Error::Contended`] when a month was charged at the same moment.
+pub(crate) async fn charge_begun(
+    db: &mut Connection,
+    assignment: &mut Assignment,
+    now_unix_ms: i64,
+) -> Result<(), Error> {
+    let last_unix_ms = assignment.ends_unix_ms.map_or(now_unix_ms, |ends| now_unix_ms.min(ends - 1));
+    while assignment.renews_unix_ms <= last_unix_ms {
+        let due = Due {
+            assignment: assignment.id,
+            number: assignment.number,
+            resource: assignment.resource,
+            started_unix_ms: assignment.started_unix_ms,
+            renews_unix_ms: assignment.renews_unix_ms,
+            monthly_cost_minor: assignment.terms.monthly_cost_minor,
+            currency: assignment.terms.currency.clone(),
+        };
+        if !renew(db, &due).await? {
+            return Err(Error::Contended { statement: RENEW.name });
+        }
+        let next_unix_ms = cycle::renewal_after(due.started_unix_ms, due.renews_unix_ms);
+        if next_unix_ms <= due.renews_unix_ms {
+            break;
+        }
+        assignment.renews_unix_ms = next_unix_ms;
+    }
+    Ok(())
+}
+
 /// Charges the month that has begun, and sets when the next one does. Returns false, and charges nothing, when
 /// the number was released or the month charged in between.
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn renew(db: &mut Connection, due: &Due, next_unix_ms: i64) -> Result<bool, Error> {
+pub async fn renew(db: &mut Connection, due: &Due) -> Result<bool, Error> {
+    let next_unix_ms = cycle::renewal_after(due.started_unix_ms, due.renews_unix_ms);
     let values = values![due.assignment, due.renews_unix_ms, next_unix_ms];
     if db.execute(RENEW, values).await? == 0 {
         return Ok(false);

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str, &str)] = &[
     migration!("0003_resources"),
     migration!("0004_numbers"),
     migration!("0005_requests"),
+    migration!("0006_bounds"),
 ];
 
 /// How often a fresh SQLite file is tried again when another process migrates it at the same moment.

@@ -13,10 +13,10 @@
 pub(crate) mod catalogue;
 pub(crate) mod ownership;
 
-pub use catalogue::{Locality, Wanted, area_codes, browse, countries, localities};
+pub use catalogue::{Locality, Wanted, are_there, area_codes, browse, countries, localities};
 pub use ownership::{
-    Assignment, Owned, Released, Terms, assignments_of, owned, owned_count, owned_in_trunks, owned_number,
-    release, set_capabilities,
+    Assignment, Owned, Released, Rest, Terms, assignments_of, over, owned, owned_count, owned_in_trunks,
+    owned_number, release, set_capabilities,
 };
 
 use crate::audit;
@@ -191,7 +191,7 @@ pub async fn count(db: &mut Connection) -> Result<Vec<(NumberState, u64)>, Error
 }
 
 /// Moves a number on the operator's word: into quarantine until a time, out of the inventory, back into it, or
-/// to another carrier, which ends its ownership.
+/// to another carrier, which ends its ownership and charges the months of it that have begun.
 ///
 /// # Errors
 /// [`Error::Contended`] when it changed at the same moment.
@@ -215,7 +215,7 @@ pub async fn move_to(
         return Ok(Moved::NotAllowed(found.state));
     }
     if found.state == NumberState::Assigned {
-        ownership::end(db, number, act).await?;
+        ownership::end(db, number, 0, "ported out", act).await?;
     }
     let place = match to {
         NumberState::Available => Place { free_from: Some(0), ..Place::default() },

@@ -12,7 +12,8 @@ statements! {
     ADVANCE = "UPDATE operations SET state = $3, changed_ms = $4, error_code = $5, error_message = $6 \
         WHERE resource = $1 AND id = $2 AND state IN ('notStarted', 'running')";
     DELETE = "DELETE FROM operations WHERE resource = $1 AND id = $2";
-    PRUNE = "DELETE FROM operations WHERE changed_ms < $1 AND state IN ('succeeded', 'failed')";
+    PRUNE = "DELETE FROM operations WHERE (resource, id) IN (SELECT resource, id FROM operations \
+        WHERE changed_ms < $1 AND state IN ('succeeded', 'failed') ORDER BY changed_ms LIMIT $2)";
 }
 
 /// A long-running operation.
@@ -122,12 +123,12 @@ pub async fn delete(db: &mut Connection, resource: Uuid, id: &str) -> Result<boo
     Ok(db.execute(DELETE, values![resource, id]).await? == 1)
 }
 
-/// Removes the operations that ended before a time, and returns how many.
+/// Removes up to `limit` operations that ended before a time, and returns how many.
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn prune(db: &mut Connection, before_unix_ms: i64) -> Result<u64, Error> {
-    db.execute(PRUNE, values![before_unix_ms]).await
+pub async fn prune(db: &mut Connection, before_unix_ms: i64, limit: u16) -> Result<u64, Error> {
+    db.execute(PRUNE, values![before_unix_ms, i64::from(limit)]).await
 }
 
 fn read(row: &Row) -> Result<Operation, Error> {

@@ -14,7 +14,8 @@ statements! {
     FIND = "SELECT * FROM repeatability WHERE resource = $1 AND operation = $2 AND request = $3 AND expires_ms > $4";
     FORGET_EXPIRED = "DELETE FROM repeatability \
         WHERE resource = $1 AND operation = $2 AND request = $3 AND expires_ms <= $4";
-    PRUNE = "DELETE FROM repeatability WHERE expires_ms <= $1";
+    PRUNE = "DELETE FROM repeatability WHERE (resource, operation, request) IN (SELECT resource, operation, request \
+        FROM repeatability WHERE expires_ms <= $1 ORDER BY expires_ms LIMIT $2)";
 }
 
 /// Names a request that may come again.
@@ -99,10 +100,10 @@ pub async fn insert(
     db.execute(INSERT, values).await.map(drop)
 }
 
-/// Removes the answers that have expired, and returns how many.
+/// Removes up to `limit` answers that have expired, and returns how many.
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn prune(db: &mut Connection, now_unix_ms: i64) -> Result<u64, Error> {
-    db.execute(PRUNE, values![now_unix_ms]).await
+pub async fn prune(db: &mut Connection, now_unix_ms: i64, limit: u16) -> Result<u64, Error> {
+    db.execute(PRUNE, values![now_unix_ms, i64::from(limit)]).await
 }

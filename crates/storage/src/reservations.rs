@@ -21,11 +21,15 @@ statements! {
     HELD = "SELECT n.* FROM reservation_numbers h JOIN numbers n ON n.e164 = h.e164 \
         WHERE h.reservation = $1 AND n.state = 'reserved' AND n.reservation = $1 AND n.free_from_ms > $2 \
         ORDER BY h.e164";
-    LIST = "SELECT * FROM reservations WHERE resource = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4";
+    LIST = "SELECT * FROM reservations WHERE resource = $1 AND kind = $2 AND id > $3 AND state <> 'cancelled' \
+        ORDER BY id LIMIT $4";
     SEARCHES = "SELECT COUNT(*) AS count FROM reservations WHERE resource = $1 AND id >= $2 AND kind = 'search' \
         AND created_ms > $3";
     HOLDING = "SELECT COUNT(*) AS count FROM reservations WHERE resource = $1 AND kind = 'reservation' \
         AND state = 'active' AND expires_ms > $2";
+    HELD_COUNT = "SELECT COUNT(*) AS count FROM numbers WHERE owner = $1 AND state = 'reserved' AND free_from_ms > $2";
+    EXPIRE = "UPDATE reservations SET state = 'expired' WHERE id IN (SELECT id FROM reservations \
+        WHERE state = 'active' AND expires_ms <= $1 ORDER BY expires_ms LIMIT $2)";
     SET_STATE = "UPDATE reservations SET state = $2 WHERE id = $1";
     SET_EXPIRY = "UPDATE reservations SET expires_ms = $2 WHERE id = $1";
     NUMBERS = "SELECT * FROM reservation_numbers WHERE reservation = $1 ORDER BY e164";
@@ -33,7 +37,8 @@ statements! {
         (reservation, e164, assignment_type, calling, sms, monthly_cost_minor, currency) \
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     DELETE_NUMBER = "DELETE FROM reservation_numbers WHERE reservation = $1 AND e164 = $2";
-    PRUNE = "DELETE FROM reservations WHERE created_ms < $1";
+    PRUNE = "DELETE FROM reservations WHERE id IN (SELECT id FROM reservations WHERE created_ms < $1 \
+        ORDER BY created_ms LIMIT $2)";
 }
 
 /// What holds the numbers.
@@ -172,6 +177,15 @@ pub async fn insert(db: &mut Connection, new: &NewReservation, act: Act<'_>) -> 
     })
 }
 
+/// Writes down a search that found too few numbers: it holds none, and counts among the searches of its resource.
+///
+/// # Errors
+/// [`Error::Duplicate`] for a used id.
+pub async fn insert_failed(db: &mut Connection, new: &NewReservation, act: Act<'_>) -> Result<(), Error> {
+    insert(db, new, act).await?;
+    db.execute(SET_STATE, values![new.id, "cancelled"]).await.map(drop)
+}
+
 /// Adds a number that the resource chose. Returns false when it can't be had: unknown, not for sale, or held
 /// by another reservation (INV-3).
 ///
@@ -254,8 +268,8 @@ pub async fn cancel(db: &mut Connection, resource: Uuid, id: Uuid, act: Act<'_>)
 
 /// Buys what a reservation holds: ownership, charge and audit log in one transaction, or nothing.
 ///
-/// `renews_unix_ms` is when the next month is charged. Eligibility is for the caller to check in the same
-/// unit, on the record that [`by_id_steady`](crate::resources::by_id_steady) returns (PROV-20).
+/// The numbers are owned until they are released, or until `ends_unix_ms`. Eligibility is for the caller to check in
+/// the same unit, on the record that [`by_id_steady`](crate::resources::by_id_steady) returns (PROV-20).
 ///
 /// # Errors
 /// [`Error::Contended`] when a number changed at the same moment.
@@ -263,7 +277,7 @@ pub async fn purchase(
     db: &mut Connection,
     resource: Uuid,
     id: Uuid,
-    renews_unix_ms: i64,
+    ends_unix_ms: Option<i64>,
     act: Act<'_>,
 ) -> Result<Purchase, Error> {
     let row = db.fetch_optional(BY_ID_TO_BUY, values![resource, id]).await?;
@@ -292,7 +306,7 @@ pub async fn purchase(
         let number = numbers::read(number)?;
         let ordered =
             numbers::transition(db, &number, NumberState::Purchasing, ordering, "order", act).await?;
-        bought.push(ownership::assign(db, &ordered, resource, terms, renews_unix_ms, act).await?);
+        bought.push(ownership::assign(db, &ordered, resource, terms, ends_unix_ms, act).await?);
     }
     db.execute(SET_STATE, values![id, "completed"]).await?;
     Ok(Purchase::Done(bought))
@@ -324,11 +338,25 @@ pub async fn to_change(
     now_unix_ms: i64,
 ) -> Result<Option<Reservation>, Error> {
     let row = db.fetch_optional(BY_ID_TO_CHANGE, values![resource, id]).await?;
-    with_numbers(db, row, now_unix_ms).await
+    let found = with_numbers(db, row, now_unix_ms).await?;
+    if let Some(Reservation { state: State::Expired, .. }) = found {
+        // What was seen to be over stays over, even if the clock is set back.
+        db.execute(SET_STATE, values![id, "expired"]).await?;
+    }
+    Ok(found)
 }
 
-/// Returns up to `limit` reservations of a resource with ids above `after`, in that order, without their
-/// numbers.
+/// Writes down that up to `limit` reservations ran out, so that none comes back when the clock is set back. Returns how
+/// many there were.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn expire(db: &mut Connection, now_unix_ms: i64, limit: u16) -> Result<u64, Error> {
+    db.execute(EXPIRE, values![now_unix_ms, i64::from(limit)]).await
+}
+
+/// Returns up to `limit` reservations of a resource with ids above `after`, in that order, without their numbers and
+/// without those that were given up.
 ///
 /// # Errors
 /// Those of a statement.
@@ -363,12 +391,20 @@ pub async fn holding(db: &mut Connection, resource: Uuid, now_unix_ms: i64) -> R
     db.fetch_one(HOLDING, values![resource, now_unix_ms]).await?.narrow("count")
 }
 
-/// Forgets the reservations made before a time, and returns how many. What was bought stays bought.
+/// Counts the numbers that the searches and reservations of a resource hold at a time.
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn prune(db: &mut Connection, before_unix_ms: i64) -> Result<u64, Error> {
-    db.execute(PRUNE, values![before_unix_ms]).await
+pub async fn numbers_held(db: &mut Connection, resource: Uuid, now_unix_ms: i64) -> Result<u64, Error> {
+    db.fetch_one(HELD_COUNT, values![resource, now_unix_ms]).await?.narrow("count")
+}
+
+/// Forgets up to `limit` reservations made before a time, and returns how many. What was bought stays bought.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn prune(db: &mut Connection, before_unix_ms: i64, limit: u16) -> Result<u64, Error> {
+    db.execute(PRUNE, values![before_unix_ms, i64::from(limit)]).await
 }
 
 fn held_place(reservation: &Reservation) -> Place {

@@ -5,6 +5,7 @@ use super::country;
 use super::wire::{Availability, AvailableNumber, BrowseRequest, BrowseResult, Capabilities, Cost, Offering};
 use crate::call::{Call, json};
 use crate::error::ApiError;
+use crate::state::Environment;
 use axum::http::StatusCode;
 use axum::response::Response;
 use trunkline_model::{AssignmentType, Capability};
@@ -27,6 +28,7 @@ pub(super) async fn browse(call: Call) -> Result<Response, ApiError> {
         city: String::new(),
         calling: request.calling,
         sms: request.sms,
+        fictional: call.state.settings.environment == Environment::Test,
     };
     let mut db = call.state.store.read().await?;
     let found = find(&mut db, wanted, &prefixes, call.state.now_unix_ms()).await?;

@@ -13,8 +13,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use trunkline_model::{Capability, E164};
 use trunkline_numbers::Denial;
-use trunkline_numbers::eligibility::Request;
-use trunkline_storage::numbers::{self, Act, Owned, Released};
+use trunkline_numbers::eligibility::{Hold, Request};
+use trunkline_storage::numbers::{self, Act, Owned, Released, Rest};
 use trunkline_storage::operations::{self, Operation};
 use trunkline_storage::{Connection, resources};
 use uuid::Uuid;
@@ -62,6 +62,8 @@ struct Change {
     actor: String,
     number: E164,
     id: Uuid,
+    /// What the client calls the request, the same when it comes again.
+    request: Option<Uuid>,
 }
 
 impl Change {
@@ -73,6 +75,7 @@ impl Change {
             actor: tenant.actor(),
             number: number(call)?,
             id: new_id(call.state.now_unix_ms()),
+            request: call.headers.get("x-ms-client-request-id").and_then(|id| id.to_str().ok()?.parse().ok()),
         })
     }
 
@@ -124,13 +127,28 @@ impl Change {
     }
 
     /// The month is paid, so nothing is credited, and until it ends nobody else gets the number.
-    async fn release(self, db: &mut Connection) -> Result<Operation, Undone> {
+    ///
+    /// A client that did not see the answer sends the request again, under the same id: the operation is named after
+    /// that, and found by it.
+    async fn release(mut self, db: &mut Connection) -> Result<Operation, Undone> {
         let now_unix_ms = self.state.now_unix_ms();
-        let owned = self.owned(db).await?;
-        let held = self.state.rules.load().active().1.release.hold == HOLD_END_OF_CYCLE;
-        let rests_until = if held { owned.assignment.renews_unix_ms } else { now_unix_ms };
+        let before = match self.request {
+            Some(request) => {
+                operations::by_id(db, self.resource, &operation::id(Kind::Release, request)).await?
+            }
+            None => None,
+        };
+        match before {
+            Some(before) if before.subject == self.number.to_string() => return Ok(before),
+            Some(_) => {}
+            None => self.id = self.request.unwrap_or(self.id),
+        }
+        let rest = match self.state.rules.load().active().1.release.hold {
+            Hold::EndOfBillingCycle => Rest::EndOfCycle,
+            Hold::None => Rest::None,
+        };
         let act = Act { actor: &self.actor, now_unix_ms };
-        match numbers::release(db, self.number, self.resource, rests_until, 0, act).await? {
+        match numbers::release(db, self.number, self.resource, rest, 0, act).await? {
             Released::Done(_) => self.record(db, Kind::Release, now_unix_ms).await,
             Released::NotOwned => Err(unknown(self.number).into()),
         }
@@ -153,6 +171,3 @@ impl Change {
 fn unknown(number: E164) -> ApiError {
     ApiError::not_found(format!("Input phoneNumber {number} cannot be found."))
 }
-
-/// The rule that keeps a released number until its month ends (A.3).
-const HOLD_END_OF_CYCLE: &str = "end_of_billing_cycle";

@@ -1,7 +1,6 @@
 //! Purchase of what a search or a reservation holds.
 
-use super::cycle;
-use super::decide::decide;
+use super::decide::{decide, may_be_sold};
 use super::unit::{self, Undone};
 use super::wire::{PurchaseRequest, ReservationPurchaseRequest};
 use crate::call::Call;
@@ -10,8 +9,8 @@ use crate::operation::{self, Kind};
 use crate::state::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use trunkline_numbers::Denial;
-use trunkline_numbers::eligibility::Request;
+use trunkline_numbers::eligibility::{Request, Table};
+use trunkline_numbers::{Denial, RuleBook};
 use trunkline_storage::numbers::{self, Act};
 use trunkline_storage::operations::{self, Operation};
 use trunkline_storage::reservations::{self, Purchase, Reservation};
@@ -76,17 +75,26 @@ impl Order {
     async fn run(self, db: &mut Connection) -> Result<Outcome, Undone> {
         let now_unix_ms = self.state.now_unix_ms();
         let act = Act { actor: &self.actor, now_unix_ms };
-        let record = resources::by_id_steady(db, self.resource).await?.ok_or_else(ApiError::denied)?;
+        let rules = self.state.rules.load_full();
+        let (_, table) = rules.active();
+        let record = if table.numbers_max.is_some() {
+            // So that two purchases at once cannot both be the last one.
+            resources::by_id_alone(db, self.resource).await?
+        } else {
+            resources::by_id_steady(db, self.resource).await?
+        };
+        let record = record.ok_or_else(ApiError::denied)?;
         let held = reservations::to_change(db, self.resource, self.id, now_unix_ms).await?;
         let held = held.filter(|held| held.kind == self.held_by).ok_or_else(|| unknown(&self.id))?;
-        if held.state == reservations::State::Active
-            && let Err(denial) = self.decide_again(db, &record, &held).await?
-        {
-            reservations::cancel(db, self.resource, self.id, act).await?;
-            return Ok(Outcome::Denied(denial));
+        if held.state == reservations::State::Active {
+            if let Err(denial) = self.decide_again(db, &rules, &record, &held).await? {
+                reservations::cancel(db, self.resource, self.id, act).await?;
+                return Ok(Outcome::Denied(denial));
+            }
+            self.within_quota(db, table, held.numbers.len()).await?;
         }
-        let renews_unix_ms = cycle::renewal(now_unix_ms, 1);
-        let state = match reservations::purchase(db, self.resource, self.id, renews_unix_ms, act).await? {
+        let ends_unix_ms = table.term_days.map(|days| now_unix_ms + i64::from(days) * DAY_MS);
+        let state = match reservations::purchase(db, self.resource, self.id, ends_unix_ms, act).await? {
             Purchase::Done(_) | Purchase::DoneBefore(_) => operations::State::Succeeded,
             Purchase::Expired => operations::State::Failed {
                 code: "ReservationExpired".to_owned(),
@@ -107,16 +115,30 @@ impl Order {
         Ok(Outcome::Ended(operation))
     }
 
+    /// Refuses more numbers than a resource may own (PROV-04).
+    async fn within_quota(&self, db: &mut Connection, table: &Table, more: usize) -> Result<(), Undone> {
+        let Some(limit) = table.numbers_max else { return Ok(()) };
+        let owned = numbers::owned_count(db, self.resource).await?;
+        if owned.saturating_add(more as u64) <= u64::from(limit) {
+            return Ok(());
+        }
+        let message = format!("The resource may own at most {limit} numbers, and owns {owned}.");
+        Err(ApiError::new(StatusCode::FORBIDDEN, "QuotaExceeded", message).into())
+    }
+
     /// Decides for each number, on what the record and the rule book say now (PROV-20).
     async fn decide_again(
         &self,
         db: &mut Connection,
+        rules: &RuleBook,
         record: &Resource,
         held: &Reservation,
     ) -> Result<Result<(), Denial>, Error> {
-        let rules = self.state.rules.load_full();
         for (number, terms) in &held.numbers {
             let Some(number) = numbers::by_e164(db, *number).await? else { continue };
+            if !may_be_sold(&self.state, &number) {
+                return Ok(Err(Denial::AreaCodeInvalid));
+            }
             let request = Request {
                 number_country: number.imported.country,
                 number_type: number.imported.number_type,
@@ -126,7 +148,7 @@ impl Order {
                 // The number was found, so its area code is one.
                 area_code: None,
             };
-            if let Err(denial) = decide(&rules, record, &request) {
+            if let Err(denial) = decide(rules, record, &request) {
                 return Ok(Err(denial));
             }
         }
@@ -140,3 +162,5 @@ fn unknown(id: &(impl std::fmt::Display + ?Sized)) -> ApiError {
 
 /// A purchase takes as long as a few syncs of the disk.
 const RETRY_AFTER_SECS: u32 = 1;
+
+const DAY_MS: i64 = 86_400_000;

@@ -50,28 +50,19 @@ pub(super) async fn by_id(call: Call) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &view::with_numbers(&mut db, &found).await?))
 }
 
-/// Lists the reservations that were not deleted, in the order of their ids, without their numbers.
+/// Lists the reservations that were not deleted, in the order of their ids, without their numbers. A page begins behind
+/// the last id of the page before it.
 pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
     let page = Page::of(&call)?;
     let resource = call.tenant()?.resource.id;
+    let after = call.query.parsed::<Uuid>("after")?.unwrap_or(Uuid::nil());
     let now_unix_ms = call.state.now_unix_ms();
     let mut db = call.state.store.read().await?;
-    let wanted = usize::from(page.look_up());
-    let (mut found, mut skip, mut after) = (Vec::new(), page.skip, Uuid::nil());
-    while found.len() < wanted {
-        let batch =
-            reservations::list(&mut db, resource, Kind::Reservation, after, BATCH, now_unix_ms).await?;
-        let Some(last) = batch.last() else { break };
-        after = last.id;
-        for reservation in batch.iter().filter(|reservation| reservation.state != State::Cancelled) {
-            if skip > 0 {
-                skip -= 1;
-            } else if found.len() < wanted {
-                found.push(view::summary(reservation));
-            }
-        }
-    }
-    Ok(page.answer(&call, "reservations", found))
+    let found =
+        reservations::list(&mut db, resource, Kind::Reservation, after, page.look_up(), now_unix_ms).await?;
+    let last = found.get(usize::from(page.size).saturating_sub(1)).map(|reservation| reservation.id);
+    let shown = found.iter().map(view::summary).collect();
+    Ok(page.answer_after(&call, "reservations", shown, last))
 }
 
 pub(super) async fn delete(call: Call) -> Result<Response, ApiError> {
@@ -107,6 +98,3 @@ fn id(call: &Call) -> Result<Uuid, ApiError> {
 fn unknown(id: Uuid) -> ApiError {
     ApiError::not_found(format!("There is no reservation {id}."))
 }
-
-/// Reservations looked up at once for a list: a page, and a few that were deleted.
-const BATCH: u16 = 128;

@@ -7,7 +7,7 @@ use super::{country, new_id};
 use crate::call::{Call, json};
 use crate::error::ApiError;
 use crate::operation::{self, Kind};
-use crate::state::State;
+use crate::state::{Environment, State};
 use crate::timestamp::iso8601;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -16,7 +16,7 @@ use trunkline_numbers::eligibility::{Limits, Request};
 use trunkline_storage::numbers::{self, Act, Wanted};
 use trunkline_storage::operations::{self, Operation};
 use trunkline_storage::reservations::{self, NewReservation, Reservation};
-use trunkline_storage::{Connection, resources};
+use trunkline_storage::{Connection, Error, resources};
 use uuid::Uuid;
 
 pub(super) async fn search(call: Call) -> Result<Response, ApiError> {
@@ -37,9 +37,12 @@ pub(super) async fn search(call: Call) -> Result<Response, ApiError> {
             area_code: asked.area_code.as_deref().filter(|code| !code.is_empty()).map(area_code),
         },
     };
+    let mut db = call.state.store.read().await?;
+    let there = work.look(&mut db).await?;
+    drop(db);
     let operation = unit::write(&call.state, move |db| {
         let work = work.clone();
-        Box::pin(async move { work.run(db).await })
+        Box::pin(async move { work.run(db, there).await })
     });
     Ok(operation::accepted(Kind::Search, &operation.await?, call.version))
 }
@@ -51,7 +54,10 @@ pub(super) async fn result(call: Call) -> Result<Response, ApiError> {
     let id: Uuid = text.parse().map_err(|_| unknown())?;
     let mut db = call.state.store.read().await?;
     let found = reservations::by_id(&mut db, resource, id, call.state.now_unix_ms()).await?;
-    let Some(found) = found.filter(|found| found.kind == reservations::Kind::Search) else {
+    let held = |found: &Reservation| {
+        found.kind == reservations::Kind::Search && found.state != reservations::State::Cancelled
+    };
+    let Some(found) = found.filter(held) else {
         return Err(failure(&mut db, resource, id).await?.unwrap_or_else(unknown));
     };
     let (first, error_code, error) = match found.state {
@@ -90,7 +96,14 @@ struct Search {
 }
 
 impl Search {
-    async fn run(self, db: &mut Connection) -> Result<Operation, Undone> {
+    /// Looks whether there are numbers enough, so that a search which finds too few keeps no writer waiting while it
+    /// looks at everything.
+    async fn look(&self, db: &mut Connection) -> Result<bool, Error> {
+        let Ok(quantity) = self.within(&self.state.rules.load().active().1.limits) else { return Ok(false) };
+        numbers::are_there(db, &self.wanted(), quantity, self.state.now_unix_ms()).await
+    }
+
+    async fn run(self, db: &mut Connection, there: bool) -> Result<Operation, Undone> {
         let now_unix_ms = self.state.now_unix_ms();
         let act = Act { actor: &self.actor, now_unix_ms };
         let rules = self.state.rules.load_full();
@@ -108,6 +121,7 @@ impl Search {
         if counted {
             self.within_week(db, &table.limits, now_unix_ms).await?;
         }
+        self.within_holds(db, &table.limits, quantity, now_unix_ms).await?;
         let new = NewReservation {
             id: self.id,
             resource: self.resource,
@@ -116,12 +130,13 @@ impl Search {
             detail: None,
         };
         let terms = terms(granted, &self.request);
-        let held = reservations::search(db, &new, &self.wanted(), quantity, &terms, act).await?;
-        let state = match held {
-            Some(_) => operations::State::Succeeded,
-            None => {
-                operations::State::Failed { code: NOT_ENOUGH_NUMBERS.to_owned(), message: too_few(quantity) }
-            }
+        let held =
+            there && reservations::search(db, &new, &self.wanted(), quantity, &terms, act).await?.is_some();
+        let state = if held {
+            operations::State::Succeeded
+        } else {
+            reservations::insert_failed(db, &new, act).await?;
+            operations::State::Failed { code: NOT_ENOUGH_NUMBERS.to_owned(), message: too_few(quantity) }
         };
         let operation =
             operation::record(self.resource, Kind::Search, self.id, self.id.to_string(), state, now_unix_ms);
@@ -153,6 +168,24 @@ impl Search {
         Err(ApiError::new(StatusCode::FORBIDDEN, "QuotaExceeded", message).into())
     }
 
+    /// Keeps one resource from holding all there is. On PostgreSQL searches of one resource run side by side, so a few
+    /// that began together may each be the last within the limit.
+    async fn within_holds(
+        &self,
+        db: &mut Connection,
+        limits: &Limits,
+        quantity: u16,
+        now_unix_ms: i64,
+    ) -> Result<(), Undone> {
+        let limit = limits.numbers_held_per_tenant;
+        let held = reservations::numbers_held(db, self.resource, now_unix_ms).await?;
+        if held.saturating_add(u64::from(quantity)) <= u64::from(limit) {
+            return Ok(());
+        }
+        let message = format!("The resource may hold {limit} numbers at once, and holds {held}.");
+        Err(ApiError::new(StatusCode::FORBIDDEN, "QuotaExceeded", message).into())
+    }
+
     fn wanted(&self) -> Wanted {
         Wanted {
             country: self.request.number_country.clone(),
@@ -162,6 +195,7 @@ impl Search {
             city: String::new(),
             calling: self.request.calling,
             sms: self.request.sms,
+            fictional: self.state.settings.environment == Environment::Test,
         }
     }
 }

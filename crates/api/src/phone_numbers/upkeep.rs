@@ -3,11 +3,10 @@
 //! Nothing depends on its being prompt: a hold that ran out holds nothing (INV-4), and a month charged late is
 //! dated when it began.
 
-use super::cycle;
 use super::unit::{self, Undone};
 use crate::error::ApiError;
 use crate::state::State;
-use trunkline_storage::numbers::Act;
+use trunkline_storage::numbers::{Act, Rest};
 use trunkline_storage::{ledger, numbers, operations, repeatability, reservations};
 
 /// What a round of upkeep did.
@@ -15,8 +14,12 @@ use trunkline_storage::{ledger, numbers, operations, repeatability, reservations
 pub struct Upkeep {
     /// Months charged.
     pub renewed: usize,
+    /// Numbers given back because the time is over that they were bought for (PROV-04).
+    pub ended: usize,
     /// Numbers moved on: out of holds, out of their last month into quarantine, out of quarantine.
     pub moved: usize,
+    /// Searches and reservations that ran out.
+    pub expired: u64,
     /// Records of reservations, operations and repeated requests forgotten.
     pub forgotten: u64,
 }
@@ -30,14 +33,24 @@ impl State {
         let mut done = Upkeep::default();
         for _ in 0..BATCHES_MAX {
             let renewed = self.renew().await?;
+            let ended = self.end().await?;
             let moved = self.sweep().await?;
+            let expired = self.expire().await?;
             done.renewed += renewed;
+            done.ended += ended;
             done.moved += moved;
-            if renewed == 0 && moved == 0 {
+            done.expired += expired;
+            if renewed == 0 && ended == 0 && moved == 0 && expired == 0 {
                 break;
             }
         }
-        done.forgotten = self.forget().await?;
+        for _ in 0..BATCHES_MAX {
+            let forgotten = self.forget().await?;
+            done.forgotten += forgotten;
+            if forgotten == 0 {
+                break;
+            }
+        }
         Ok(done)
     }
 
@@ -47,11 +60,33 @@ impl State {
             Box::pin(async move {
                 let mut renewed = 0;
                 for due in ledger::due_renewals(db, now_unix_ms, BATCH).await? {
-                    let next = cycle::renewal_after(due.started_unix_ms, due.renews_unix_ms);
-                    renewed += usize::from(ledger::renew(db, &due, next).await?);
+                    renewed += usize::from(ledger::renew(db, &due).await?);
                 }
                 Ok(renewed)
             })
+        })
+        .await
+    }
+
+    async fn end(&self) -> Result<usize, Undone> {
+        let now_unix_ms = self.now_unix_ms();
+        unit::write(self, move |db| {
+            let act = Act { actor: "sweeper", now_unix_ms };
+            Box::pin(async move {
+                let over = numbers::over(db, now_unix_ms, BATCH).await?;
+                for ended in &over {
+                    numbers::release(db, ended.number, ended.resource, Rest::EndOfCycle, 0, act).await?;
+                }
+                Ok(over.len())
+            })
+        })
+        .await
+    }
+
+    async fn expire(&self) -> Result<u64, Undone> {
+        let now_unix_ms = self.now_unix_ms();
+        unit::write(self, move |db| {
+            Box::pin(async move { Ok(reservations::expire(db, now_unix_ms, BATCH).await?) })
         })
         .await
     }
@@ -71,9 +106,9 @@ impl State {
         let old = now_unix_ms - KEPT_DAYS * DAY_MS;
         unit::write(self, move |db| {
             Box::pin(async move {
-                let mut forgotten = reservations::prune(db, old).await?;
-                forgotten += operations::prune(db, old).await?;
-                forgotten += repeatability::prune(db, now_unix_ms).await?;
+                let mut forgotten = reservations::prune(db, old, BATCH).await?;
+                forgotten += operations::prune(db, old, BATCH).await?;
+                forgotten += repeatability::prune(db, now_unix_ms, BATCH).await?;
                 Ok(forgotten)
             })
         })

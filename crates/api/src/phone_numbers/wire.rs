@@ -306,7 +306,7 @@ impl From<&Owned> for PurchasedNumber {
     }
 }
 
-/// Returns the number that an id stands for: its digits.
+/// Returns the number that an id stands for: its digits, with a plus in front or without.
 pub(super) fn number_of_id(id: &str) -> Option<E164> {
-    E164::parse(&format!("+{id}")).ok()
+    E164::parse(&format!("+{}", id.strip_prefix('+').unwrap_or(id))).ok()
 }

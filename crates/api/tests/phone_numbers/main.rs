@@ -12,6 +12,7 @@ mod captures;
 mod catalogue;
 mod eligibility;
 mod owned;
+mod plan;
 mod postgres;
 mod purchase;
 mod quotas;

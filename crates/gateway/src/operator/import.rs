@@ -199,11 +199,15 @@ impl Reader<'_> {
         if !number.digits().starts_with('1') {
             return None;
         }
-        let environment = match environment {
-            Environment::Test => nanp::Environment::Test,
-            Environment::Live => nanp::Environment::Live,
-        };
-        match nanp::provisionable(number, environment) {
+        // What the file says of its country and type is held against the area code afterwards.
+        let sold = nanp::dialable(number).and_then(|area| {
+            let number_type = match area.kind {
+                AreaKind::TollFree => NumberType::TollFree,
+                AreaKind::Geographic | AreaKind::Premium | AreaKind::NonGeographic => NumberType::Geographic,
+            };
+            nanp::provisionable(number, area.country, number_type, environment)
+        });
+        match sold {
             Ok(area) => Some(area),
             Err(violation) => self.problem(Some("number"), format!("{number}: {violation}")),
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use trunkline_model::{E164, NumberState};
 use trunkline_numbers::eligibility::Request;
-use trunkline_storage::numbers::{self, Act, Assignment, Moved, Number};
+use trunkline_storage::numbers::{self, Act, Assignment, Moved, Number, Rest};
 use trunkline_storage::resources;
 use trunkline_storage::{Connection, Error, Store, audit};
 use uuid::Uuid;
@@ -217,7 +217,7 @@ async fn move_all(db: &mut Connection, wanted: &[E164], wish: Wish) -> Result<()
 async fn take_away(db: &mut Connection, number: E164, act: Act<'_>) -> Result<(), Error> {
     let Some(found) = numbers::by_e164(db, number).await? else { return Ok(()) };
     if let (NumberState::Assigned, Some(owner)) = (found.state, found.owner) {
-        numbers::release(db, number, owner, act.now_unix_ms, 0, act).await?;
+        numbers::release(db, number, owner, Rest::None, 0, act).await?;
     }
     if matches!(found.state, NumberState::Assigned | NumberState::Releasing) {
         numbers::move_to(db, number, NumberState::Quarantine, Some(act.now_unix_ms), act).await?;

@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::json;
 use std::fmt::Write;
 use trunkline_identity::{AccessKey, ConnectionString};
-use trunkline_storage::numbers::{self, Act};
+use trunkline_storage::numbers::{self, Act, Rest};
 use trunkline_storage::resources::{self, Billing, Deleted, Resource, Secret, Which};
 use trunkline_storage::{Connection, Error, Store, audit};
 use uuid::Uuid;
@@ -313,8 +313,7 @@ async fn release_all(db: &mut Connection, resource: Uuid) -> Result<usize, Error
         }
         for number in owned {
             let assignment = number.assignment;
-            let rests_until = assignment.renews_unix_ms;
-            numbers::release(db, assignment.number, resource, rests_until, 0, act).await?;
+            numbers::release(db, assignment.number, resource, Rest::EndOfCycle, 0, act).await?;
             released += 1;
         }
     }

@@ -1,9 +1,9 @@
 //! The decision: a fixed order of steps, of which the first that fails gives the answer.
 
 use super::{EmergencyAddress, Offer, Profile, Request, RuleBook};
-use crate::nanp::{self, AreaKind};
+use crate::nanp;
 use std::fmt;
-use trunkline_model::{AssignmentType, Capability, NumberType, SubscriptionClass};
+use trunkline_model::{AssignmentType, Capability, SubscriptionClass};
 
 /// What was decided, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Decision {
     pub version: String,
     /// Each step that was taken, in order.
     pub path: Vec<Verdict>,
+    /// Settings of the table that nothing enforces.
+    pub not_enforced: Vec<&'static str>,
     /// The offer, or why not.
     pub outcome: Result<Granted, Denial>,
 }
@@ -158,7 +160,13 @@ impl RuleBook {
         let (id, table) = self.active();
         let mut walk = Walk { path: Vec::new(), offers: table.offers.iter().collect() };
         let outcome = walk.decide(self, profile, request);
-        Decision { table: id.to_owned(), version: table.version.clone(), path: walk.path, outcome }
+        Decision {
+            table: id.to_owned(),
+            version: table.version.clone(),
+            path: walk.path,
+            not_enforced: table.not_enforced(),
+            outcome,
+        }
     }
 }
 
@@ -239,7 +247,7 @@ impl Walk<'_> {
             offer.sms.contains(&sms) && (sms == Capability::None || here)
         })?;
         let Some(area) = request.area_code else { return Ok(()) };
-        let fits = area_fits(area, &request.number_country, kind);
+        let fits = nanp::area_code(area).is_some_and(|area| area.fits(&request.number_country, kind));
         self.step(Step::AreaCode, fits, format!("area code {area}"), Denial::AreaCodeInvalid)
     }
 
@@ -288,17 +296,6 @@ fn country(recorded: &str) -> Option<String> {
     letters.then(|| recorded.to_ascii_uppercase())
 }
 
-fn area_fits(npa: u16, country: &str, kind: NumberType) -> bool {
-    let Some(area) = nanp::area_code(npa) else { return false };
-    match (kind, area.kind) {
-        (NumberType::Geographic | NumberType::Mobile, AreaKind::Geographic) => area.country == country,
-        (NumberType::TollFree, AreaKind::TollFree) => true,
-        (NumberType::Geographic | NumberType::Mobile | NumberType::TollFree | NumberType::ShortCode, _) => {
-            false
-        }
-    }
-}
-
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "table {} version {}", self.table, self.version)?;
@@ -306,6 +303,9 @@ impl fmt::Display for Decision {
             let mark = if verdict.passed { "pass" } else { "FAIL" };
             let (step, rules) = (format!("{:?}", verdict.step), verdict.step.rules());
             writeln!(f, "{mark}  {step:<16}  {rules:<14}  {}", verdict.detail)?;
+        }
+        if !self.not_enforced.is_empty() {
+            writeln!(f, "not enforced: {}", self.not_enforced.join(", "))?;
         }
         match &self.outcome {
             Ok(granted) => writeln!(

@@ -39,17 +39,19 @@ pub struct Table {
     /// What may be provisioned.
     #[serde(rename = "offer")]
     pub offers: Vec<Offer>,
-    /// Trial numbers return after so many days.
+    /// Numbers are given back after so many days (PROV-04).
     pub term_days: Option<u32>,
-    /// Trial numbers may receive that many minutes.
+    /// Most numbers that a resource may own (PROV-04).
+    pub numbers_max: Option<u32>,
+    /// Trial numbers may receive that many minutes. Not enforced; see [`Table::not_enforced`].
     pub minutes_inbound: Option<u32>,
-    /// Trial numbers may call for that many minutes.
+    /// Trial numbers may call for that many minutes. Not enforced.
     pub minutes_outbound: Option<u32>,
-    /// Longest call of a trial number, in seconds.
+    /// Longest call of a trial number, in seconds. Not enforced.
     pub max_call_s: Option<u32>,
-    /// How many verified destinations a trial number may have.
+    /// How many verified destinations a trial number may have. Not enforced.
     pub verified_destinations: Option<u32>,
-    /// What a trial number may not dial.
+    /// What a trial number may not dial. Not enforced.
     #[serde(default)]
     pub blocked_destinations: BTreeSet<String>,
 }
@@ -112,7 +114,9 @@ pub struct Limits {
     pub searches_per_tenant_per_week: u32,
     /// Numbers in one search.
     pub max_quantity_per_search: u32,
-    /// Calls at once from one number.
+    /// Numbers that searches and reservations may hold at once.
+    pub numbers_held_per_tenant: u32,
+    /// Calls at once from one number. Not enforced; see [`Table::not_enforced`].
     pub concurrent_outbound_calls_per_number: u32,
 }
 
@@ -130,10 +134,20 @@ pub struct Reservation {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Release {
-    /// Until when it is held for its last owner.
-    pub hold: String,
+    /// How long it rests before its quarantine.
+    pub hold: Hold,
     /// Days before it may be sold again.
     pub quarantine_days: u32,
+}
+
+/// How long a number that is given back rests before its quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    /// Until the month ends that was paid for.
+    EndOfBillingCycle,
+    /// Not at all.
+    None,
 }
 
 /// Why a rule book was refused. It is refused whole, and the old one stays in force.
@@ -149,6 +163,14 @@ pub enum RuleBookError {
     /// The active table does not exist.
     #[error("there is no table {0:?} to be active")]
     NoSuchTable(String),
+    /// Something in a table makes no sense.
+    #[error("table {table:?}: {problem}")]
+    Table {
+        /// The table.
+        table: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// Something in an offer makes no sense.
     #[error("table {table:?}, offer {offer:?}: {problem}")]
     Offer {
@@ -207,7 +229,47 @@ impl Default for RuleBook {
 }
 
 impl Table {
+    /// Returns the names of the settings that this table makes and that nothing in this program enforces: whoever
+    /// loads the table, or asks why it decided, is to be told.
+    pub fn not_enforced(&self) -> Vec<&'static str> {
+        let trial = [
+            ("minutes_inbound", self.minutes_inbound.is_some()),
+            ("minutes_outbound", self.minutes_outbound.is_some()),
+            ("max_call_s", self.max_call_s.is_some()),
+            ("verified_destinations", self.verified_destinations.is_some()),
+            ("blocked_destinations", !self.blocked_destinations.is_empty()),
+        ];
+        let calls = self.limits.concurrent_outbound_calls_per_number;
+        let limit = ("concurrent_outbound_calls_per_number", calls != Limits::default_calls());
+        trial.into_iter().chain([limit]).filter(|(_, set)| *set).map(|(name, _)| name).collect()
+    }
+
+    fn problem(&self) -> Option<&'static str> {
+        let Reservation { ttl_s, max_life_s } = self.reservation;
+        if ttl_s == 0 || max_life_s < ttl_s || max_life_s > SECONDS_MAX {
+            return Some(
+                "a reservation must live at least a second, at most a day, and ttl_s within max_life_s",
+            );
+        }
+        if self.release.quarantine_days > DAYS_MAX || self.term_days.is_some_and(|days| days > DAYS_MAX) {
+            return Some("a number rests, or is owned, for more than ten years");
+        }
+        if self.term_days == Some(0) {
+            return Some("a number is owned for no day");
+        }
+        if !self.billing_aliases.iter().all(|(alias, of)| is_country(alias) && is_country(of)) {
+            return Some("a country of billing_aliases is not two capital letters");
+        }
+        if !self.resource_data_locations.iter().all(|location| is_country(location)) {
+            return Some("a country of resource_data_locations is not two capital letters");
+        }
+        None
+    }
+
     fn check(&self, table: &str) -> Result<(), RuleBookError> {
+        if let Some(problem) = self.problem() {
+            return Err(RuleBookError::Table { table: table.to_owned(), problem });
+        }
         let mut ids = BTreeSet::new();
         for offer in &self.offers {
             let problem = if !ids.insert(&offer.id) {
@@ -226,9 +288,12 @@ impl Table {
 
 impl Offer {
     fn problem(&self) -> Option<&'static str> {
-        let country = |code: &String| code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
-        if !self.billing_countries.iter().all(country) || !country(&self.number_country) {
+        let mut countries = self.billing_countries.iter().chain(self.sms_billing_countries.iter().flatten());
+        if !countries.all(|code| is_country(code)) || !is_country(&self.number_country) {
             return Some("a country is not two capital letters");
+        }
+        if self.billing_countries.is_empty() {
+            return Some("it names no billing country, so it grants nothing");
         }
         if self.monthly_cost_minor < 0 {
             return Some("the price is negative");
@@ -244,12 +309,29 @@ impl Offer {
     }
 }
 
+fn is_country(code: &str) -> bool {
+    code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// A hold of more than a day is a purchase without a charge.
+const SECONDS_MAX: u32 = 86_400;
+
+/// Ten years: longer is a slip of the pen.
+const DAYS_MAX: u32 = 3_650;
+
+impl Limits {
+    fn default_calls() -> u32 {
+        Self::default().concurrent_outbound_calls_per_number
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             purchase_requests_per_tenant: 1,
             searches_per_tenant_per_week: 5,
             max_quantity_per_search: 10,
+            numbers_held_per_tenant: 2_000,
             concurrent_outbound_calls_per_number: 2,
         }
     }
@@ -263,6 +345,6 @@ impl Default for Reservation {
 
 impl Default for Release {
     fn default() -> Self {
-        Self { hold: "end_of_billing_cycle".to_owned(), quarantine_days: 45 }
+        Self { hold: Hold::EndOfBillingCycle, quarantine_days: 45 }
     }
 }

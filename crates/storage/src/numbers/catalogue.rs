@@ -1,8 +1,9 @@
 //! What there is to sell.
 
 use super::{Number, bits, read};
-use crate::db::{Connection, statements, values};
+use crate::db::{Connection, Value, statements, values};
 use crate::error::Error;
+use std::collections::BTreeSet;
 use trunkline_model::{Capability, NumberType};
 
 statements! {
@@ -10,21 +11,42 @@ statements! {
     TO_RESERVE = sqlite "SELECT * FROM numbers WHERE country = $1 AND number_type = $2 \
         AND area_code >= $3 AND area_code <= $4 AND free_from_ms <= $5 \
         AND ($6 = '' OR region = $6) AND ($7 = '' OR city = $7) \
-        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 ORDER BY area_code, e164 LIMIT $10"
+        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
+        ORDER BY area_code, e164 LIMIT $11"
         postgres "SELECT * FROM numbers WHERE country = $1 AND number_type = $2 \
         AND area_code >= $3 AND area_code <= $4 AND free_from_ms <= $5 \
         AND ($6 = '' OR region = $6) AND ($7 = '' OR city = $7) \
-        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 ORDER BY area_code, e164 LIMIT $10 \
-        FOR UPDATE SKIP LOCKED";
+        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
+        ORDER BY area_code, e164 LIMIT $11 FOR UPDATE SKIP LOCKED";
+    TO_FIND = "SELECT e164 FROM numbers WHERE country = $1 AND number_type = $2 \
+        AND area_code >= $3 AND area_code <= $4 AND free_from_ms <= $5 \
+        AND ($6 = '' OR region = $6) AND ($7 = '' OR city = $7) \
+        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
+        ORDER BY area_code, e164 LIMIT $11";
     BROWSE = "SELECT * FROM numbers WHERE country = $1 AND number_type = $2 \
         AND area_code >= $3 AND area_code <= $4 AND free_from_ms <= $5 \
         AND ($6 = '' OR region = $6) AND ($7 = '' OR city = $7) \
-        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 \
-        AND e164 >= $10 AND e164 < $11 ORDER BY area_code, e164 LIMIT $12";
-    AREA_CODES = "SELECT DISTINCT area_code FROM numbers WHERE country = $1 AND number_type = $2 \
-        AND free_from_ms <= $3 AND ($4 = '' OR region = $4) AND ($5 = '' OR city = $5) ORDER BY area_code";
-    LOCALITIES = "SELECT DISTINCT region, city FROM numbers WHERE country = $1 AND ($2 = '' OR number_type = $2) \
-        AND free_from_ms <= $3 AND ($4 = '' OR region = $4) AND city <> '' ORDER BY region, city";
+        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
+        AND e164 >= $12 AND e164 <= $13 ORDER BY area_code, e164 LIMIT $11";
+    // One step of the index for each place and area code, however many numbers each has.
+    AREA_CODES = "WITH RECURSIVE first (e164) AS ( \
+        SELECT (SELECT e164 FROM numbers WHERE country = $1 AND number_type = $2 AND free_from_ms IS NOT NULL \
+        ORDER BY region, city, area_code, free_from_ms LIMIT 1) \
+        UNION ALL SELECT (SELECT n.e164 FROM numbers n WHERE n.country = $1 AND n.number_type = $2 \
+        AND n.free_from_ms IS NOT NULL AND (n.region, n.city, n.area_code) > (o.region, o.city, o.area_code) \
+        ORDER BY n.region, n.city, n.area_code, n.free_from_ms LIMIT 1) \
+        FROM first JOIN numbers o ON o.e164 = first.e164) \
+        SELECT DISTINCT n.area_code FROM first JOIN numbers n ON n.e164 = first.e164 WHERE n.free_from_ms <= $3 \
+        AND ($4 = '' OR n.region = $4) AND ($5 = '' OR n.city = $5) ORDER BY n.area_code";
+    LOCALITIES = "WITH RECURSIVE first (e164) AS ( \
+        SELECT (SELECT e164 FROM numbers WHERE country = $1 AND number_type = $2 AND free_from_ms IS NOT NULL \
+        ORDER BY region, city, area_code, free_from_ms LIMIT 1) \
+        UNION ALL SELECT (SELECT n.e164 FROM numbers n WHERE n.country = $1 AND n.number_type = $2 \
+        AND n.free_from_ms IS NOT NULL AND (n.region, n.city, n.area_code) > (o.region, o.city, o.area_code) \
+        ORDER BY n.region, n.city, n.area_code, n.free_from_ms LIMIT 1) \
+        FROM first JOIN numbers o ON o.e164 = first.e164) \
+        SELECT DISTINCT n.region, n.city FROM first JOIN numbers n ON n.e164 = first.e164 \
+        WHERE n.free_from_ms <= $3 AND ($4 = '' OR n.region = $4) AND n.city <> '' ORDER BY n.region, n.city";
     COUNTRIES = "SELECT DISTINCT country FROM numbers ORDER BY country";
 }
 
@@ -45,10 +67,12 @@ pub struct Wanted {
     pub calling: Capability,
     /// What it has to be able to do for messages.
     pub sms: Capability,
+    /// Whether a fictional number will do: one of exchange 555 in country code 1 (NUM-10, NUM-11).
+    pub fictional: bool,
 }
 
 /// A city with numbers to sell.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Locality {
     /// State or province, abbreviated.
     pub region: String,
@@ -56,8 +80,9 @@ pub struct Locality {
     pub city: String,
 }
 
-/// Behind every text of digits.
-const LAST: &str = "~";
+/// Behind every text of digits that a number may hold (E.164 §6.2.1), whatever language the database sorts by: digits
+/// come in the same order in all of them, and other characters do not.
+const LAST: &str = "9999999999999999";
 
 /// Returns up to `limit` numbers that can be reserved now, in PostgreSQL locked for this transaction.
 pub(crate) async fn to_reserve(
@@ -66,21 +91,25 @@ pub(crate) async fn to_reserve(
     limit: u16,
     now_unix_ms: i64,
 ) -> Result<Vec<Number>, Error> {
-    let any = wanted.area_code.is_none();
-    let area = wanted.area_code.as_deref();
-    let values = values![
-        wanted.country.as_str(),
-        wanted.number_type.as_str(),
-        area.unwrap_or_default(),
-        if any { LAST } else { area.unwrap_or_default() },
-        now_unix_ms,
-        wanted.region.as_str(),
-        wanted.city.as_str(),
-        bits(wanted.calling),
-        bits(wanted.sms),
-        i64::from(limit),
-    ];
-    db.fetch_all(TO_RESERVE, values).await?.iter().map(read).collect()
+    let (from, to) = wanted.area_codes("");
+    let values = matching(wanted, &from, &to, now_unix_ms, limit);
+    db.fetch_all(TO_RESERVE, &values).await?.iter().map(read).collect()
+}
+
+/// Says whether `quantity` numbers could be reserved now: for a look before the unit that reserves them, so that a
+/// search which finds too few never keeps others waiting.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn are_there(
+    db: &mut Connection,
+    wanted: &Wanted,
+    quantity: u16,
+    now_unix_ms: i64,
+) -> Result<bool, Error> {
+    let (from, to) = wanted.area_codes("");
+    let values = matching(wanted, &from, &to, now_unix_ms, quantity);
+    Ok(db.fetch_all(TO_FIND, &values).await?.len() >= usize::from(quantity))
 }
 
 /// Returns up to `limit` numbers that can be reserved now and begin with the digits of `prefix`, which may be
@@ -95,23 +124,50 @@ pub async fn browse(
     limit: u16,
     now_unix_ms: i64,
 ) -> Result<Vec<Number>, Error> {
-    let any = wanted.area_code.is_none();
-    let area = wanted.area_code.as_deref();
-    let values = values![
-        wanted.country.as_str(),
-        wanted.number_type.as_str(),
-        area.unwrap_or_default(),
-        if any { LAST } else { area.unwrap_or_default() },
-        now_unix_ms,
-        wanted.region.as_str(),
-        wanted.city.as_str(),
-        bits(wanted.calling),
-        bits(wanted.sms),
-        ["+", prefix].concat(),
-        ["+", prefix, LAST].concat(),
-        i64::from(limit),
-    ];
-    db.fetch_all(BROWSE, values).await?.iter().map(read).collect()
+    let (from, to) = wanted.area_codes(prefix);
+    let (first, last) = (["+", prefix].concat(), ["+", prefix, LAST].concat());
+    let mut values = matching(wanted, &from, &to, now_unix_ms, limit);
+    values.extend([first.as_str().into(), last.as_str().into()]);
+    db.fetch_all(BROWSE, &values).await?.iter().map(read).collect()
+}
+
+impl Wanted {
+    /// Returns the first and the last area code that comes into question for numbers with a prefix: the index is
+    /// sorted by area code.
+    fn area_codes(&self, prefix: &str) -> (String, String) {
+        if let Some(area_code) = &self.area_code {
+            return (area_code.clone(), area_code.clone());
+        }
+        // The area codes of country code 1 have three digits (NUM-01).
+        let begun = prefix.strip_prefix('1').map_or("", |digits| digits.get(..3).unwrap_or(digits));
+        match begun.len() {
+            3 => (begun.to_owned(), begun.to_owned()),
+            _ => (begun.to_owned(), [begun, LAST].concat()),
+        }
+    }
+}
+
+/// The values that the statements about wanted numbers have in common.
+fn matching<'a>(
+    wanted: &'a Wanted,
+    from: &'a str,
+    to: &'a str,
+    now_unix_ms: i64,
+    limit: u16,
+) -> Vec<Value<'a>> {
+    vec![
+        wanted.country.as_str().into(),
+        wanted.number_type.as_str().into(),
+        from.into(),
+        to.into(),
+        now_unix_ms.into(),
+        wanted.region.as_str().into(),
+        wanted.city.as_str().into(),
+        bits(wanted.calling).into(),
+        bits(wanted.sms).into(),
+        i64::from(wanted.fictional).into(),
+        i64::from(limit).into(),
+    ]
 }
 
 /// Returns the area codes with numbers that can be reserved now; an empty region or city means any.
@@ -141,9 +197,14 @@ pub async fn localities(
     region: &str,
     now_unix_ms: i64,
 ) -> Result<Vec<Locality>, Error> {
-    let values = values![country, number_type.map_or("", NumberType::as_str), now_unix_ms, region];
-    let rows = db.fetch_all(LOCALITIES, values).await?;
-    rows.iter().map(|row| Ok(Locality { region: row.read("region")?, city: row.read("city")? })).collect()
+    let mut found = BTreeSet::new();
+    for number_type in number_type.map_or(NumberType::ALL.to_vec(), |one| vec![one]) {
+        let values = values![country, number_type.as_str(), now_unix_ms, region];
+        for row in db.fetch_all(LOCALITIES, values).await? {
+            found.insert(Locality { region: row.read("region")?, city: row.read("city")? });
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// Returns the countries that the inventory has numbers of.

@@ -9,10 +9,12 @@ use uuid::Uuid;
 
 statements! {
     INSERT = "INSERT INTO assignments (id, e164, resource, reservation, assignment_type, calling, sms, \
-        monthly_cost_minor, currency, started_ms, renews_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        monthly_cost_minor, currency, started_ms, renews_ms, ends_ms) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     LIVE = "SELECT * FROM assignments WHERE e164 = $1 AND ended_ms IS NULL";
     OF_RESERVATION = "SELECT * FROM assignments WHERE resource = $1 AND reservation = $2 ORDER BY e164";
     OF_NUMBER = "SELECT * FROM assignments WHERE e164 = $1 ORDER BY started_ms, id";
+    OVER = "SELECT * FROM assignments WHERE ended_ms IS NULL AND ends_ms <= $1 ORDER BY ends_ms LIMIT $2";
     END = "UPDATE assignments SET ended_ms = $2 WHERE id = $1 AND ended_ms IS NULL";
     SET_CAPABILITIES = "UPDATE assignments SET calling = $2, sms = $3 WHERE id = $1 AND ended_ms IS NULL";
     OWNED = "SELECT a.*, n.trunk, n.country, n.number_type, n.region, n.city \
@@ -56,6 +58,8 @@ pub struct Assignment {
     pub started_unix_ms: i64,
     /// When its next month begins.
     pub renews_unix_ms: i64,
+    /// When it ends by itself, for a number that was bought for a time.
+    pub ends_unix_ms: Option<i64>,
     /// When it ended.
     pub ended_unix_ms: Option<i64>,
 }
@@ -77,6 +81,15 @@ pub struct Owned {
     pub city: String,
 }
 
+/// How long a number rests that was given back, before the quarantine that comes then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Until the month ends that was paid for.
+    EndOfCycle,
+    /// Not at all.
+    None,
+}
+
 /// What became of a wish to release a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Released {
@@ -92,7 +105,7 @@ pub(crate) async fn assign(
     ordered: &Number,
     resource: Uuid,
     terms: Terms,
-    renews_unix_ms: i64,
+    ends_unix_ms: Option<i64>,
     act: Act<'_>,
 ) -> Result<Assignment, Error> {
     let number = ordered.imported.number;
@@ -104,7 +117,8 @@ pub(crate) async fn assign(
         resource,
         terms,
         started_unix_ms: act.now_unix_ms,
-        renews_unix_ms,
+        renews_unix_ms: ledger::cycle::renewal(act.now_unix_ms, 1),
+        ends_unix_ms,
         ended_unix_ms: None,
     };
     let terms = &assignment.terms;
@@ -119,7 +133,8 @@ pub(crate) async fn assign(
         terms.monthly_cost_minor,
         terms.currency.as_str(),
         act.now_unix_ms,
-        renews_unix_ms,
+        assignment.renews_unix_ms,
+        ends_unix_ms,
     ];
     db.execute(INSERT, values).await?;
     let charge = ledger::Entry {
@@ -154,8 +169,8 @@ pub async fn assignments_of(db: &mut Connection, number: E164) -> Result<Vec<Ass
     db.fetch_all(OF_NUMBER, values![number.to_string()]).await?.iter().map(read).collect()
 }
 
-/// Gives a number back: its ownership ends at once, and it is not sold again before `rests_until_unix_ms`,
-/// the end of the billing cycle, and the quarantine behind it. `credit_minor` is what the owner gets back.
+/// Gives a number back: its ownership ends at once, the months that have begun are charged, and it is not sold again
+/// before its rest and the quarantine behind that. `credit_minor` is what the owner gets back.
 ///
 /// # Errors
 /// [`Error::Contended`] when the number changed at the same moment.
@@ -163,27 +178,30 @@ pub async fn release(
     db: &mut Connection,
     number: E164,
     resource: Uuid,
-    rests_until_unix_ms: i64,
+    rest: Rest,
     credit_minor: i64,
     act: Act<'_>,
 ) -> Result<Released, Error> {
     let Some(owned) = assigned_to(db, number, resource).await? else { return Ok(Released::NotOwned) };
-    let Some(assignment) = end(db, number, act).await? else { return Ok(Released::NotOwned) };
-    let place = Place { rests_until: Some(rests_until_unix_ms), ..Place::default() };
-    transition(db, &owned, NumberState::Releasing, place, "release", act).await?;
-    let row = ledger::Entry {
-        resource,
-        at_unix_ms: act.now_unix_ms,
-        kind: ledger::Kind::Release,
-        number: Some(number),
-        assignment: Some(assignment.id),
-        amount_minor: credit_minor.saturating_neg(),
-        currency: &assignment.terms.currency,
-        note: "released",
+    let Some(assignment) = end(db, number, credit_minor, "released", act).await? else {
+        return Ok(Released::NotOwned);
     };
-    ledger::append(db, &row).await?;
+    let rests_until = match rest {
+        Rest::EndOfCycle => assignment.renews_unix_ms.max(act.now_unix_ms),
+        Rest::None => act.now_unix_ms,
+    };
+    let place = Place { rests_until: Some(rests_until), ..Place::default() };
+    transition(db, &owned, NumberState::Releasing, place, "release", act).await?;
     db.notify(Topic::Routing);
     Ok(Released::Done(assignment))
+}
+
+/// Returns up to `limit` ownerships of numbers bought for a time that is over.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn over(db: &mut Connection, now_unix_ms: i64, limit: u16) -> Result<Vec<Assignment>, Error> {
+    db.fetch_all(OVER, values![now_unix_ms, i64::from(limit)]).await?.iter().map(read).collect()
 }
 
 /// Changes what an owned number may do. Returns the ownership as it then is, or none when the resource does not
@@ -210,14 +228,28 @@ pub async fn set_capabilities(
     Ok(Some(assignment))
 }
 
-/// Ends the ownership of a number, if it has one.
+/// Ends the ownership of a number, if it has one: charges the months that have begun, and writes the end in the ledger.
 pub(crate) async fn end(
     db: &mut Connection,
     number: E164,
+    credit_minor: i64,
+    note: &str,
     act: Act<'_>,
 ) -> Result<Option<Assignment>, Error> {
-    let Some(assignment) = live(db, number).await? else { return Ok(None) };
+    let Some(mut assignment) = live(db, number).await? else { return Ok(None) };
+    ledger::charge_begun(db, &mut assignment, act.now_unix_ms).await?;
     db.execute(END, values![assignment.id, act.now_unix_ms]).await?;
+    let row = ledger::Entry {
+        resource: assignment.resource,
+        at_unix_ms: act.now_unix_ms,
+        kind: ledger::Kind::Release,
+        number: Some(number),
+        assignment: Some(assignment.id),
+        amount_minor: credit_minor.saturating_neg(),
+        currency: &assignment.terms.currency,
+        note,
+    };
+    ledger::append(db, &row).await?;
     Ok(Some(Assignment { ended_unix_ms: Some(act.now_unix_ms), ..assignment }))
 }
 
@@ -272,6 +304,7 @@ fn read(row: &Row) -> Result<Assignment, Error> {
         terms: read_terms(row)?,
         started_unix_ms: row.read("started_ms")?,
         renews_unix_ms: row.read("renews_ms")?,
+        ends_unix_ms: row.read("ends_ms")?,
         ended_unix_ms: row.read("ended_ms")?,
     })
 }

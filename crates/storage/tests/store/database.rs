@@ -106,7 +106,7 @@ const SETTINGS: &[&str] =
 /// longer than most cases.
 fn template(binaries: &Path, user: Option<&User>) -> PathBuf {
     let version = binaries.parent().and_then(Path::file_name).unwrap().to_string_lossy().into_owned();
-    let name = format!("trunkline-test-postgres-{version}-template1-{}", user.map_or(0, |user| user.uid));
+    let name = format!("trunkline-test-postgres-{version}-en-us-{}", user.map_or(0, |user| user.uid));
     let template = std::env::temp_dir().join(name);
     if template.exists() {
         return template;
@@ -119,7 +119,9 @@ fn template(binaries: &Path, user: Option<&User>) -> PathBuf {
         chown(&fresh, Some(user.uid), Some(user.gid)).unwrap();
     }
     let mut initdb = User::command(user, &binaries.join("initdb"));
-    initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"]);
+    initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8"]);
+    // Sorts text as people do, as the databases of most operators do, and needs no locale of the system.
+    initdb.args(["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]);
     let output = initdb.args(["--wal-segsize=1", "-D"]).arg(&fresh).output().unwrap();
     assert!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
     drop_databases(&binaries.join("postgres"), user, &fresh);

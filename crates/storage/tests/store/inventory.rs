@@ -62,6 +62,7 @@ pub(crate) fn wanted() -> Wanted {
         city: String::new(),
         calling: Capability::Inbound,
         sms: Capability::None,
+        fictional: true,
     }
 }
 
@@ -128,7 +129,7 @@ pub(crate) async fn search(
 pub(crate) async fn purchase(store: &Store, resource: Uuid, id: Uuid, now: i64) -> Result<Purchase, Error> {
     store
         .write(move |db| {
-            Box::pin(async move { reservations::purchase(db, resource, id, NEXT_MONTH, at(now)).await })
+            Box::pin(async move { reservations::purchase(db, resource, id, None, at(now)).await })
         })
         .await
 }

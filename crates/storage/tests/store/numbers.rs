@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use tokio::task::JoinSet;
 use trunkline_model::{Capability, NumberState};
 use trunkline_storage::ledger::{self, Kind as Charge, Month};
-use trunkline_storage::numbers::{self, Moved, Released, Wanted};
+use trunkline_storage::numbers::{self, Moved, Released, Rest, Wanted};
 use trunkline_storage::reservations::{self, Kind, NewReservation, Purchase, State};
 use trunkline_storage::resources::{self, Deleted};
 use trunkline_storage::{Error, Store, Topic, audit};
@@ -28,6 +28,12 @@ crate::on_both_engines! {
     a_reservation_is_extended_changed_and_given_up,
     capabilities_change_only_for_the_owner,
     a_month_is_charged_once,
+    a_number_ported_out_is_charged_for_the_months_that_have_begun,
+    a_number_bought_for_a_time_is_not_renewed_behind_it,
+    what_ran_out_stays_so_when_the_clock_is_set_back,
+    a_look_before_a_search_finds_what_the_search_would,
+    a_search_that_failed_counts_and_is_not_listed,
+    old_records_are_forgotten_a_few_at_a_time,
     the_operator_withdraws_numbers_but_takes_none_from_an_owner,
     a_resource_with_numbers_cannot_be_deleted,
     a_resource_that_is_deleted_while_it_buys_ends_without_numbers_or_with_all_of_it,
@@ -39,7 +45,7 @@ async fn a_number_goes_through_its_whole_life(database: Database) {
     let buyer = stock(&store, 1, "contoso").await;
     let mut routing = store.subscribe(Topic::Routing);
     let reservation = search(&store, buyer, 1, NOW).await.unwrap().unwrap();
-    let Purchase::Done(bought) = purchase(&store, buyer, reservation.id, NOW + 1).await.unwrap() else {
+    let Purchase::Done(bought) = purchase(&store, buyer, reservation.id, NOW).await.unwrap() else {
         panic!("the hold is good")
     };
     routing.changed().await;
@@ -210,7 +216,7 @@ async fn a_purchase_that_is_undone_leaves_hold_and_ledger_as_they_were(database:
     let refused: Result<(), Refusal> = store
         .write(move |db| {
             Box::pin(async move {
-                let bought = reservations::purchase(db, buyer, reservation, NEXT_MONTH, at(NOW)).await?;
+                let bought = reservations::purchase(db, buyer, reservation, None, at(NOW)).await?;
                 assert!(matches!(bought, Purchase::Done(_)));
                 Err(Refusal::NotEligible)
             })
@@ -245,7 +251,10 @@ async fn a_search_finds_what_was_asked_for(database: Database) {
     assert!(in_city.iter().all(|number| number.city == "Seattle" && number.area_code == "201"));
     let sms = Wanted { sms: Capability::Outbound, ..wanted() };
     assert!(found(&mut db, &sms, "").await.iter().all(|number| number.sms.is_outbound()));
+    assert_eq!(found(&mut db, &wanted(), "").await.len(), 250);
     assert_eq!(found(&mut db, &wanted(), "120055501").await.len(), 100);
+    assert_eq!(found(&mut db, &wanted(), "120").await.len(), 250);
+    assert_eq!(found(&mut db, &wanted(), "1201").await.len(), 100);
     assert_eq!(found(&mut db, &wanted(), "1202555017").await.len(), 0);
     assert_eq!(found(&mut db, &Wanted { country: "CA".into(), ..wanted() }, "").await.len(), 0);
 
@@ -295,7 +304,7 @@ async fn a_reservation_is_extended_changed_and_given_up(database: Database) {
     assert!(!write!(store, |db| reservations::cancel(db, buyer, id, at(later)).await));
     assert_eq!(purchase(&store, buyer, id, later).await.unwrap(), Purchase::Empty);
     assert!(search(&store, buyer, 3, later).await.unwrap().is_some());
-    assert_eq!(write!(store, |db| reservations::prune(db, NOW + 1).await), 1);
+    assert_eq!(write!(store, |db| reservations::prune(db, NOW + 1, 10).await), 1);
     assert_eq!(check_invariants(&store, &[buyer]).await, 0);
 }
 
@@ -343,16 +352,134 @@ async fn a_month_is_charged_once(database: Database) {
     let mut charged = 0;
     for due in due.iter().chain(&due) {
         let due = due.clone();
-        charged += usize::from(write!(store, |db| ledger::renew(db, &due, NEXT_MONTH + 31 * DAY_MS).await));
+        charged += usize::from(write!(store, |db| ledger::renew(db, &due).await));
     }
     assert_eq!(charged, 1);
+    // What was given back after its month had begun owes that month too.
     let mut db = store.read().await.unwrap();
     let next = Month::of_unix_ms(NEXT_MONTH);
     assert_eq!(next.to_string(), "2026-12");
     let rows = ledger::statement(&mut db, buyer, next).await.unwrap();
     let kinds: Vec<_> = rows.iter().map(|row| (row.kind, row.number, row.amount_minor)).collect();
-    assert_eq!(kinds, [(Charge::Release, Some(number(0)), 0), (Charge::Renewal, Some(number(1)), 100)]);
+    assert_eq!(
+        kinds,
+        [
+            (Charge::Renewal, Some(number(0)), 100),
+            (Charge::Release, Some(number(0)), 0),
+            (Charge::Renewal, Some(number(1)), 100)
+        ]
+    );
     assert_eq!(ledger::due_renewals(&mut db, NEXT_MONTH, 10).await.unwrap(), []);
+    let released = numbers::by_e164(&mut db, number(0)).await.unwrap().unwrap();
+    assert_eq!(released.rests_until_unix_ms, Some(NEXT_MONTH + 31 * DAY_MS));
+}
+
+async fn a_number_ported_out_is_charged_for_the_months_that_have_begun(database: Database) {
+    let store = database.open().await;
+    let buyer = stock(&store, 1, "contoso").await;
+    let id = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
+    purchase(&store, buyer, id, NOW).await.unwrap();
+    let late = NEXT_MONTH + 32 * DAY_MS;
+    let moved =
+        write!(store, |db| numbers::move_to(db, number(0), NumberState::PortedOut, None, at(late)).await);
+    assert_eq!(moved, Moved::Done);
+    let mut rows = Vec::new();
+    for month in ["2026-11", "2026-12", "2027-01"] {
+        let mut db = store.read().await.unwrap();
+        for row in ledger::statement(&mut db, buyer, month.parse().unwrap()).await.unwrap() {
+            rows.push((month, row.kind, row.amount_minor, row.note));
+        }
+    }
+    assert_eq!(
+        rows,
+        [
+            ("2026-11", Charge::Purchase, 100, "first month".to_owned()),
+            ("2026-12", Charge::Renewal, 100, "monthly renewal".to_owned()),
+            ("2027-01", Charge::Renewal, 100, "monthly renewal".to_owned()),
+            ("2027-01", Charge::Release, 0, "ported out".to_owned()),
+        ]
+    );
+}
+
+async fn a_number_bought_for_a_time_is_not_renewed_behind_it(database: Database) {
+    let store = database.open().await;
+    let buyer = stock(&store, 1, "contoso").await;
+    let id = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
+    let ends = NOW + 30 * DAY_MS;
+    write!(store, |db| reservations::purchase(db, buyer, id, Some(ends), at(NOW)).await);
+    let mut db = store.read().await.unwrap();
+    assert_eq!(ledger::due_renewals(&mut db, ends + DAY_MS, 10).await.unwrap(), []);
+    assert_eq!(numbers::over(&mut db, ends - 1, 10).await.unwrap(), []);
+    let over = numbers::over(&mut db, ends, 10).await.unwrap();
+    drop(db);
+    assert_eq!(
+        over.iter().map(|over| (over.number, over.resource)).collect::<Vec<_>>(),
+        [(number(0), buyer)]
+    );
+    assert!(matches!(release(&store, buyer, ends + DAY_MS).await, Released::Done(_)));
+    let mut db = store.read().await.unwrap();
+    assert_eq!(numbers::over(&mut db, ends + DAY_MS, 10).await.unwrap(), []);
+    let rows = ledger::statement(&mut db, buyer, Month::of_unix_ms(ends)).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.kind).collect::<Vec<_>>(), [Charge::Release]);
+}
+
+async fn what_ran_out_stays_so_when_the_clock_is_set_back(database: Database) {
+    let store = database.open().await;
+    let buyer = stock(&store, 3, "contoso").await;
+    let seen = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
+    let swept = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
+    let over = NOW + HOLD_MS;
+    let found = write!(store, |db| reservations::to_change(db, buyer, seen, over).await);
+    assert_eq!(found.unwrap().state, State::Expired);
+    assert_eq!(write!(store, |db| reservations::expire(db, over, 10).await), 1);
+    assert_eq!(write!(store, |db| reservations::expire(db, over, 10).await), 0);
+    for id in [seen, swept] {
+        assert_eq!(reservation_state(&store, buyer, id, NOW).await, State::Expired);
+        assert_eq!(purchase(&store, buyer, id, NOW).await.unwrap(), Purchase::Expired);
+    }
+}
+
+async fn a_look_before_a_search_finds_what_the_search_would(database: Database) {
+    let store = database.open().await;
+    let buyer = stock(&store, 3, "contoso").await;
+    let look = async |wanted: Wanted, quantity| {
+        numbers::are_there(&mut store.read().await.unwrap(), &wanted, quantity, NOW).await.unwrap()
+    };
+    assert!(look(wanted(), 3).await);
+    assert!(!look(wanted(), 4).await);
+    // Live, the numbers of fiction are none (NUM-11).
+    assert!(!look(Wanted { fictional: false, ..wanted() }, 1).await);
+    search(&store, buyer, 1, NOW).await.unwrap().unwrap();
+    assert!(!look(wanted(), 3).await);
+    let mut db = store.read().await.unwrap();
+    assert_eq!(reservations::numbers_held(&mut db, buyer, NOW).await.unwrap(), 1);
+    assert_eq!(reservations::numbers_held(&mut db, buyer, NOW + HOLD_MS).await.unwrap(), 0);
+}
+
+async fn a_search_that_failed_counts_and_is_not_listed(database: Database) {
+    let store = database.open().await;
+    let buyer = stock(&store, 0, "contoso").await;
+    let new = NewReservation { kind: Kind::Search, ..new_reservation(buyer) };
+    write!(store, |db| reservations::insert_failed(db, &new, at(NOW)).await);
+    let mut db = store.read().await.unwrap();
+    assert_eq!(reservations::searches_since(&mut db, buyer, NOW - 1).await.unwrap(), 1);
+    assert_eq!(reservations::list(&mut db, buyer, Kind::Search, Uuid::nil(), 10, NOW).await.unwrap(), []);
+}
+
+async fn old_records_are_forgotten_a_few_at_a_time(database: Database) {
+    let store = database.open().await;
+    let buyer = stock(&store, 0, "contoso").await;
+    write!(store, |db| {
+        for _ in 0..5 {
+            reservations::insert(db, &new_reservation(buyer), at(NOW)).await?;
+        }
+        Ok(())
+    });
+    let mut forgotten = Vec::new();
+    for _ in 0..4 {
+        forgotten.push(write!(store, |db| reservations::prune(db, NOW + 1, 2).await));
+    }
+    assert_eq!(forgotten, [2, 2, 1, 0]);
 }
 
 async fn the_operator_withdraws_numbers_but_takes_none_from_an_owner(database: Database) {
@@ -450,7 +577,7 @@ fn new_reservation(resource: Uuid) -> NewReservation {
 }
 
 async fn release(store: &Store, resource: Uuid, now: i64) -> Released {
-    write!(store, |db| numbers::release(db, number(0), resource, NEXT_MONTH, 0, at(now)).await)
+    write!(store, |db| numbers::release(db, number(0), resource, Rest::EndOfCycle, 0, at(now)).await)
 }
 
 async fn sweep(store: &Store, now: i64) -> usize {

@@ -182,8 +182,8 @@ async fn an_operation_that_has_ended_stays_as_it_is(database: Database) {
     assert_eq!(found, Some(Operation { state: failed, changed_unix_ms: NOW + 1, ..operation }));
     assert_eq!(operations::by_id(&mut db, Uuid::nil(), "search_1").await.unwrap(), None);
     drop(db);
-    assert_eq!(write!(store, |db| operations::prune(db, NOW + 1).await), 0);
-    assert_eq!(write!(store, |db| operations::prune(db, NOW + 2).await), 1);
+    assert_eq!(write!(store, |db| operations::prune(db, NOW + 1, 10).await), 0);
+    assert_eq!(write!(store, |db| operations::prune(db, NOW + 2, 10).await), 1);
     assert!(!write!(store, |db| operations::delete(db, contoso, "search_1").await));
 }
 
@@ -232,7 +232,7 @@ async fn a_repeated_request_gets_the_same_answer(database: Database) {
     write!(store, |db| {
         repeatability::insert(db, key_of(contoso), b"other", &answer, NOW + 10, NOW + 20).await
     });
-    assert_eq!(write!(store, |db| repeatability::prune(db, NOW + 20).await), 1);
+    assert_eq!(write!(store, |db| repeatability::prune(db, NOW + 20, 10).await), 1);
 }
 
 fn key_of(resource: Uuid) -> Key<'static> {

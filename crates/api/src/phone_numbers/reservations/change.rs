@@ -1,6 +1,6 @@
 //! What a merge patch does to a reservation.
 
-use super::super::decide::{decide, terms};
+use super::super::decide::{decide, may_be_sold, terms};
 use super::super::unit::Undone;
 use super::super::wire::{
     Availability, AvailableNumber, ChosenNumber, NumberError, ReservationPatch, number_of_id,
@@ -33,6 +33,7 @@ pub(super) struct Change {
 /// What eligibility is decided by.
 #[derive(Clone, Copy)]
 struct By<'a> {
+    state: &'a State,
     rules: &'a RuleBook,
     record: &'a Resource,
 }
@@ -68,7 +69,7 @@ impl Change {
         // Alone, so that two reservations made at once are both counted.
         let record = resources::by_id_alone(db, self.resource).await?.ok_or_else(ApiError::denied)?;
         let rules = self.state.rules.load_full();
-        let by = By { rules: &rules, record: &record };
+        let by = By { state: &self.state, rules: &rules, record: &record };
         let life = &rules.active().1.reservation;
         let until = now_unix_ms + i64::from(life.ttl_s) * 1000;
         let (mut reservation, created) = self.begin(db, until, act).await?;
@@ -157,6 +158,7 @@ async fn add(
             && found.imported.number_type == request.number_type
             && found.imported.calling.includes(request.calling)
             && found.imported.sms.includes(request.sms)
+            && may_be_sold(by.state, &found)
     });
     if !able {
         return Ok(Err(not_available()));

@@ -1,6 +1,6 @@
 //! Billing cycles: a number is paid a month ahead, from the day it was bought to that day of the next month.
 
-use trunkline_storage::ledger::Month;
+use super::Month;
 
 /// Returns when the month after `months` others ends for a number bought at `started_unix_ms`: the same day and
 /// time of a later calendar month in UTC, or that month's last day where it is shorter.
