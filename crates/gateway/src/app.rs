@@ -87,8 +87,7 @@ async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: 
     };
 
     let journal = JournalConfig { waiting_max: config.storage.queue_max, spill };
-    let (mut journal, events) = Journal::new(store.clone(), journal, Arc::clone(&metrics));
-    journal.recover().await;
+    let (journal, events) = Journal::new(store.clone(), journal, Arc::clone(&metrics));
     let (reports_out, reports) = mpsc::channel(signalling::REPORTS_MAX);
     let workers =
         Workers::start(config.rtp.workers, &metrics, &reports_out).context("cannot start media workers")?;

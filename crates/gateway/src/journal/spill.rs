@@ -1,53 +1,94 @@
 //! The spill file: call records as JSON lines, for when storage takes none.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use trunkline_model::CallRecord;
 
-/// Appends records and waits until they are on disk.
+/// Longest line that is read; a record is a kilobyte at most.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Appends records and waits until they are on disk. When that fails, the file is as it was, as far as the disk lets it.
 pub(super) fn append(path: &Path, records: &[CallRecord]) -> io::Result<()> {
     let mut lines = Vec::with_capacity(records.len() * 512);
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    let length = file.metadata()?.len();
+    if length > 0 && !ends_with_line_end(&mut file)? {
+        // What an earlier try could not finish is a line of its own.
+        lines.push(b'\n');
+    }
     for record in records {
         serde_json::to_writer(&mut lines, record)?;
         lines.push(b'\n');
     }
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)?;
+    let written = file.write_all(&lines).and_then(|()| file.sync_data());
+    if written.is_err() {
+        // A part of a record is worth nothing. Should this fail too, the next try begins a new line.
+        let _ = file.set_len(length);
     }
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-    file.write_all(&lines)?;
-    file.sync_data()
+    written
 }
 
-/// Moves the file aside and returns its records; nothing when there is none. Call [`forget`] once they are kept.
-///
-/// A file that an earlier try moved aside and did not forget is read too.
-pub(super) fn take(path: &Path) -> io::Result<Vec<CallRecord>> {
-    let mut records = Vec::new();
-    let aside = aside(path);
-    if aside.exists() {
-        read(&aside, &mut records)?;
-        // Both are then one file to forget.
-        if path.exists() {
-            let mut newer = Vec::new();
-            read(path, &mut newer)?;
-            append(&aside, &newer)?;
-            std::fs::remove_file(path)?;
-            records.append(&mut newer);
+fn ends_with_line_end(file: &mut File) -> io::Result<bool> {
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+/// Whether there are records that were spilled and not forgotten.
+pub(super) fn exists(path: &Path) -> bool {
+    path.exists() || aside(path).exists()
+}
+
+/// A spill file that was moved aside, read from its beginning. New records go to a new file meanwhile.
+#[derive(Debug)]
+pub(super) struct Spilled {
+    lines: BufReader<File>,
+    path: PathBuf,
+}
+
+impl Spilled {
+    /// Returns the spilled records; none when there are none. What an earlier process moved aside and did not forget
+    /// comes first.
+    pub(super) fn open(path: &Path) -> io::Result<Option<Self>> {
+        let aside = aside(path);
+        if !aside.exists() {
+            if !path.exists() {
+                return Ok(None);
+            }
+            std::fs::rename(path, &aside)?;
         }
-    } else if path.exists() {
-        std::fs::rename(path, &aside)?;
-        read(&aside, &mut records)?;
+        Ok(Some(Self { lines: BufReader::new(File::open(&aside)?), path: aside }))
     }
-    Ok(records)
-}
 
-/// Removes what [`take`] has read.
-pub(super) fn forget(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(aside(path)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
+    /// Returns the next records, at most so many; none at the end.
+    pub(super) fn next_batch(&mut self, max: usize) -> io::Result<Vec<CallRecord>> {
+        let mut records = Vec::new();
+        let mut line = Vec::new();
+        while records.len() < max {
+            line.clear();
+            if self.lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            match serde_json::from_slice(&line) {
+                Ok(record) => records.push(record),
+                // The end of what a process was writing when it was killed, or when the disk was full.
+                Err(error) => {
+                    let file = self.path.display();
+                    tracing::error!(%error, %file, "a line of the spill file is not a record");
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Removes the file, once everything in it is stored.
+    pub(super) fn forget(self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
     }
 }
 
@@ -55,47 +96,22 @@ fn aside(path: &Path) -> PathBuf {
     path.with_extension("taken.jsonl")
 }
 
-fn read(path: &Path, records: &mut Vec<CallRecord>) -> io::Result<()> {
-    for line in BufReader::new(File::open(path)?).lines() {
-        match serde_json::from_str(&line?) {
-            Ok(record) => records.push(record),
-            // The last line of a process that was killed while it wrote.
-            Err(error) => {
-                tracing::error!(%error, file = %path.display(), "a line of the spill file is not a record")
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-    use trunkline_model::{CallId, Cause, NodeId, Party, Q850, Stage};
+    use crate::journal::tests::record;
 
-    fn record(serial: u64) -> CallRecord {
-        CallRecord {
-            call: CallId { node: NodeId(1), serial },
-            from: "+14255550100".to_owned(),
-            to: "+14255550101".to_owned(),
-            trunk_in: None,
-            trunk_out: None,
-            attempts: 0,
-            started_unix_ms: 1,
-            rang_after: None,
-            answered_after: Some(Duration::from_millis(1500)),
-            ended_after: Duration::from_secs(3),
-            cause: Cause {
-                sip: 200,
-                q850: Q850::NORMAL_CLEARING,
-                ended_by: Party::Caller,
-                stage: Stage::Answered,
-                trunk: None,
-                detail: "line\nend".to_owned(),
-            },
-            caller_media: None,
-            callee_media: None,
+    /// Reads everything, and leaves it where it is.
+    fn all(path: &Path) -> Vec<CallRecord> {
+        let Some(mut spilled) = Spilled::open(path).unwrap() else { return Vec::new() };
+        let mut records = Vec::new();
+        loop {
+            let batch = spilled.next_batch(2).unwrap();
+            if batch.is_empty() {
+                return records;
+            }
+            assert!(batch.len() <= 2);
+            records.extend(batch);
         }
     }
 
@@ -103,21 +119,29 @@ mod tests {
     fn what_was_spilled_comes_back_until_it_is_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/calls.spill.jsonl");
-        assert_eq!(take(&path).unwrap(), []);
-        append(&path, &[record(1), record(2)]).unwrap();
-        assert_eq!(take(&path).unwrap(), [record(1), record(2)]);
-        append(&path, &[record(3)]).unwrap();
-        assert_eq!(take(&path).unwrap(), [record(1), record(2), record(3)], "nothing was forgotten yet");
-        forget(&path).unwrap();
-        assert_eq!(take(&path).unwrap(), []);
+        assert_eq!(all(&path), []);
+        append(&path, &[record(1), record(2), record(3)]).unwrap();
+        assert_eq!(all(&path), [record(1), record(2), record(3)]);
+        append(&path, &[record(4)]).unwrap();
+        assert_eq!(all(&path), [record(1), record(2), record(3)], "nothing was forgotten yet");
+        Spilled::open(&path).unwrap().unwrap().forget().unwrap();
+        assert_eq!(all(&path), [record(4)]);
+        Spilled::open(&path).unwrap().unwrap().forget().unwrap();
+        assert!(!exists(&path));
     }
 
     #[test]
-    fn a_torn_last_line_costs_only_itself() {
+    fn a_torn_line_costs_only_itself_wherever_it_stands() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("calls.spill.jsonl");
+        let tear = |bytes: &[u8]| {
+            OpenOptions::new().append(true).create(true).open(&path).unwrap().write_all(bytes).unwrap();
+        };
+        tear(b"{\"call\":\"00\xff\xc3");
         append(&path, &[record(1)]).unwrap();
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"call\":\"00").unwrap();
-        assert_eq!(take(&path).unwrap(), [record(1)]);
+        tear(b"{\"call\":\"00\xc3");
+        append(&path, &[record(2)]).unwrap();
+        tear(b"{");
+        assert_eq!(all(&path), [record(1), record(2)]);
     }
 }
