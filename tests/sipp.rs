@@ -128,6 +128,8 @@ fn assert_answered(records: &[CallRecord], ended_by: Party) {
     );
     let answered_after = record.answered_after.expect("a time of answer");
     assert!(answered_after < record.ended_after);
+    assert!(record.rang_after.expect("a time of ringing") <= answered_after);
+    assert!(record.attempts >= 1);
 }
 
 /// Asserts that the record knows of whole speech both ways, and of nothing lost.

@@ -122,10 +122,8 @@ fn a_reinvite_moves_codec_port_and_address_and_the_streams_go_on() {
     assert!(first.timestamp.wrapping_sub(last.timestamp) < 1 << 31);
     // To the east nothing has happened.
     all_at_east.assert_one_stream();
-    let second_half = all_at_east.audio(Packet::PCMU).split_off(speech_bytes);
     let mut second = all_at_east.clone();
     second.packets.drain(..speech_bytes / PACKET);
-    assert_eq!(second.audio(Packet::PCMU), second_half);
     second.assert_same_sound(Packet::PCMU, Speech::CALLER.encoded(Packet::PCMA));
     assert_answered(&stage.records(trunkline), Party::Caller);
 }

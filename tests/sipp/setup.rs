@@ -2,7 +2,7 @@
 
 use crate::changes::changes_made;
 use crate::{End, PACKET, TALK, assert_answered, assert_heard_both_ways, converse, knock_until_heard, speak};
-use trunkline_model::Party;
+use trunkline_model::{Party, Stage as CallStage};
 use trunkline_tests::peers::{
     Direction, EAST_NUMBER, Packet, Speech, Stage, Trunk, WEST_NUMBER, wait_for_free_ports,
 };
@@ -67,6 +67,12 @@ fn the_east_calls_the_west() {
     assert_eq!(records[0].to, WEST_NUMBER);
     assert_eq!(records[0].trunk_in.as_ref().map(|trunk| trunk.as_str()), Some("east"));
     assert_eq!(records[0].trunk_out.as_ref().map(|trunk| trunk.as_str()), Some("west"));
+    let cause = &records[0].cause;
+    assert_eq!(
+        (cause.sip, cause.ended_by, cause.stage),
+        (200, Party::Caller, CallStage::Answered),
+        "{cause}"
+    );
     assert_heard_both_ways(&records[0]);
 }
 

@@ -4,15 +4,16 @@
 use crate::{End, TALK, assert_answered, converse};
 use std::time::Duration;
 use trunkline_model::Party;
-use trunkline_tests::peers::{Message, Stage, Trunk};
+use trunkline_tests::peers::{Direction, Message, Stage, Trunk};
 
 /// Longer than the 60 s after which a session of 90 s that is not refreshed is ended (RFC 4028 §10).
 const SESSION_MAX: Duration = Duration::from_secs(80);
 
-/// Asserts that every 200 to these methods tells the interval, and who refreshes.
+/// Asserts that every 200 received for these methods tells the interval, and who refreshes.
 fn assert_session(messages: &[Message], refresher: &str, count: usize) {
     let answers: Vec<&Message> = messages
         .iter()
+        .filter(|message| message.direction == Direction::Received)
         .filter(|message| message.answers(200, "INVITE") || message.answers(200, "UPDATE"))
         .collect();
     assert_eq!(answers.len(), count);
@@ -30,6 +31,17 @@ fn assert_session(messages: &[Message], refresher: &str, count: usize) {
             );
         }
     }
+}
+
+/// Asserts that the last request received that can refresh a session does, and says that its sender goes on doing so.
+fn assert_refreshed(messages: &[Message]) {
+    let refreshes = |message: &&Message| {
+        message.direction == Direction::Received
+            && ["INVITE", "UPDATE"].iter().any(|method| message.text.starts_with(method))
+    };
+    let refresh = messages.iter().rfind(refreshes).expect("a refresh");
+    let session = refresh.header("Session-Expires").map(|session| session.replace(' ', ""));
+    assert_eq!(session.as_deref(), Some("90;refresher=uac"), "{}", refresh.text);
 }
 
 #[test]
@@ -60,7 +72,9 @@ fn trunkline_refreshes_both_sessions_at_half_of_their_interval() {
     converse(&mut End::west(&west, &caller), &mut End::east(&east, &callee));
     let (caller, callee) = (caller.finish(), callee.finish());
 
-    assert_session(&caller[..6], "refresher=uas", 1);
+    assert_session(&caller, "refresher=uas", 1);
+    assert_refreshed(&caller);
+    assert_refreshed(&callee);
     let invite = callee.iter().find(|message| message.text.starts_with("INVITE")).expect("an INVITE");
     assert!(
         invite.header("Supported").is_some_and(|supported| supported.contains("timer")),
