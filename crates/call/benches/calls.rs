@@ -212,6 +212,7 @@ fn table() -> Arc<RoutingTable> {
         session_timer: SessionTimerPolicy::default(),
         ring_max: Duration::from_secs(60),
         trusted_identity: false,
+        follow_source: true,
     };
     let gateway = Gateway {
         host: Host::Ip("198.51.100.1".parse().unwrap()),

@@ -23,7 +23,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use stranger::Strangers;
 use trunkline_model::{BridgeId, NodeId, Q850};
 use trunkline_sip as sip;
@@ -165,6 +165,10 @@ pub struct B2bua {
     refused_lately: RefusedLately,
 }
 
+/// Timer C of the INVITEs that go out: as long as the INVITE that came in may wait for its answer, and above every
+/// `ring_max` that can be configured.
+const TIMER_C: Duration = Duration::from_secs(600);
+
 impl B2bua {
     /// Returns a B2BUA without calls.
     ///
@@ -180,6 +184,8 @@ impl B2bua {
             return Err(ConfigError::NoMediaAddress);
         }
         config.user_agent.methods = vec![Method::Options, Method::Info];
+        // Calls have a ring timer of their own, by trunk; timer C only stands behind it.
+        config.user_agent.timers.c = config.user_agent.timers.c.max(TIMER_C);
         let ports = PortPool::new(config.ports.clone())?;
         let trunks = Trunks::new(&table, seed ^ 0x7472_756e, now);
         let ua = sip::UserAgent::new(config.user_agent.clone(), seed, now);

@@ -35,5 +35,6 @@ pub(crate) fn trunk(name: &str, sources: &[&str], gateways: Vec<Gateway>) -> Tru
         session_timer: SessionTimerPolicy::default(),
         ring_max: Duration::from_secs(120),
         trusted_identity: false,
+        follow_source: true,
     }
 }

@@ -64,6 +64,9 @@ pub struct Trunk {
     pub ring_max: Duration,
     /// Whether the P-Asserted-Identity of this trunk is believed and passed on (RFC 3325).
     pub trusted_identity: bool,
+    /// Whether a peer whose Contact names a private address is reached where its messages come from: it is behind
+    /// NAT. Over UDP; only if its messages come from a public address.
+    pub follow_source: bool,
 }
 
 /// Which requests belong to a trunk: any of the sources, over any of the transports.

@@ -1,5 +1,7 @@
 //! Dialogs: ids, route set, sequence numbers, remote target (RFC 3261 §12).
 
+use std::net::IpAddr;
+
 use trunkline_model::Transport;
 
 use crate::error::Error;
@@ -32,6 +34,9 @@ pub(crate) struct Dialog {
     flow: Flow,
     /// Whether requests go on the connection of that flow.
     is_on_connection: bool,
+    /// Whether requests over datagrams go to where the peer's messages come from, if the address that it names is one
+    /// that only its own network reaches.
+    follows_source: bool,
 }
 
 /// How a request of the peer stands to the one before it (RFC 3261 §12.2.2).
@@ -44,14 +49,14 @@ pub(crate) enum Sequence {
     Repeated,
 }
 
-/// Most routes kept of a Record-Route chain: as many hops as Max-Forwards lets a request take is not realistic, and
-/// each costs memory for the length of a call.
+/// Most routes of a Record-Route chain: as many hops as Max-Forwards lets a request take is not realistic, and each
+/// costs memory for the length of a call. A longer chain makes no dialog, for one that is cut leads nowhere.
 const ROUTES_MAX: usize = 32;
 
 impl Dialog {
     /// Makes the dialog of an INVITE of ours from a response to it (RFC 3261 §12.1.2).
     pub(crate) fn of_response(invite: &Message, response: &Message, flow: Flow) -> Option<Self> {
-        let mut routes = routes(response);
+        let mut routes = routes(response)?;
         routes.reverse();
         Some(Self {
             call_id: invite.call_id().into(),
@@ -65,6 +70,7 @@ impl Dialog {
             target: contact(response).unwrap_or_else(|| invite.uri_text()).into(),
             flow,
             is_on_connection: flow.transport.is_reliable(),
+            follows_source: false,
         })
     }
 
@@ -80,15 +86,21 @@ impl Dialog {
             remote_tag: from_tag(invite).into(),
             local_seq: 0,
             remote_seq: Some(invite.cseq().ok()?.number),
-            routes: routes(invite),
+            routes: routes(invite)?,
             target: contact(invite).or_else(|| origin_of_old_client(invite))?.into(),
             flow,
             is_on_connection: flow.transport.is_reliable(),
+            follows_source: false,
         })
     }
 
     pub(crate) fn remote_tag(&self) -> &str {
         &self.remote_tag
+    }
+
+    /// Says whether a peer that names a private address is reached where its messages come from.
+    pub(crate) fn follow_source(&mut self, yes: bool) {
+        self.follows_source = yes;
     }
 
     pub(crate) fn flow(&self) -> Flow {
@@ -131,12 +143,14 @@ impl Dialog {
         std::mem::take(&mut self.is_on_connection)
     }
 
-    /// Takes the route set of the 2xx, which replaces that of the early dialog (RFC 3261 §13.2.2.4).
-    pub(crate) fn confirm(&mut self, response: &Message, flow: Flow) {
-        let mut routes = routes(response);
+    /// Takes the route set of the 2xx, which replaces that of the early dialog (RFC 3261 §13.2.2.4). Returns false if
+    /// it is too long.
+    pub(crate) fn confirm(&mut self, response: &Message, flow: Flow) -> bool {
+        self.refresh_target(response, flow);
+        let Some(mut routes) = routes(response) else { return false };
         routes.reverse();
         self.routes = routes;
-        self.refresh_target(response, flow);
+        true
     }
 
     /// Starts the next request in the dialog.
@@ -200,6 +214,14 @@ impl Dialog {
         let Some((crate::uri::Host::Ip(ip), "")) = crate::uri::Host::parse_prefix(&host) else {
             return Destination::Host { host, port, transport: Some(transport).filter(|_| port.is_some()) };
         };
+        if self.follows_source
+            && transport == self.flow.transport
+            && !transport.is_reliable()
+            && !is_public(ip)
+            && is_public(self.flow.remote.ip().to_canonical())
+        {
+            return Destination::Target(Target::from(self.flow));
+        }
         let remote = (ip, port.unwrap_or(transport.default_port())).into();
         let same = transport == self.flow.transport && self.flow.local.is_ipv4() == ip.is_ipv4();
         let local = same.then_some(self.flow.local);
@@ -212,9 +234,32 @@ pub(crate) fn check_route(route: &str) -> Result<(), Error> {
     NameAddr::parse(route.as_bytes()).map(|_| ()).map_err(|_| Error::Malformed("route"))
 }
 
-/// Returns the Record-Route values of a message, in order.
-fn routes(message: &Message) -> Vec<Box<str>> {
-    message.list(Name::RecordRoute).take(ROUTES_MAX).map(Box::from).collect()
+/// Whether the Record-Route chain of a message makes a route set.
+pub(crate) fn has_usable_routes(message: &Message) -> bool {
+    message.list(Name::RecordRoute).take(ROUTES_MAX + 1).count() <= ROUTES_MAX
+}
+
+/// Returns the Record-Route values of a message, in order; nothing if there are too many.
+fn routes(message: &Message) -> Option<Vec<Box<str>>> {
+    has_usable_routes(message).then(|| message.list(Name::RecordRoute).map(Box::from).collect())
+}
+
+/// Whether an address can be reached from anywhere, as opposed to those of RFC 1918, 6598, 4193, 3927 and 4291 that
+/// mean something in their own network only.
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let shared = matches!(ip.octets(), [100, 64..=127, ..]);
+            let own =
+                ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared;
+            !own && !ip.is_broadcast() && !ip.is_multicast()
+        }
+        IpAddr::V6(ip) => {
+            let own =
+                ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local();
+            !own && !ip.is_multicast()
+        }
+    }
 }
 
 /// Returns the URI of Contact.

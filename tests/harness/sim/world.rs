@@ -363,6 +363,7 @@ pub fn trunk(name: &str, ip: IpAddr) -> Trunk {
         session_timer: SessionTimerPolicy::default(),
         ring_max: Duration::from_secs(120),
         trusted_identity: false,
+        follow_source: true,
     }
 }
 

@@ -235,7 +235,12 @@ impl Core {
                 listener().map(|held| Advertised { host: held.host.clone(), port: Some(port) })
             }
         };
-        Profile { advertised, reliability: trunk.reliability, session_timer: trunk.session_timer }
+        Profile {
+            advertised,
+            reliability: trunk.reliability,
+            session_timer: trunk.session_timer,
+            follow_source: trunk.follow_source,
+        }
     }
 }
 

@@ -38,8 +38,8 @@ impl Call {
         }
         let has_media = match body {
             Some(Body::Answer(answer)) => attempt.note_answer(fork, &answer),
-            Some(Body::Offer(offer)) => answer_early_offer(core, now, attempt, fork, &offer),
-            None => Ok(false),
+            // Our INVITEs make the offer, so that the user agent takes no other for one (RFC 3262 §5).
+            Some(Body::Offer(_)) | None => Ok(false),
         };
         let has_media = has_media.unwrap_or_else(|error| {
             // RFC 3264 can't be met by what it described; the ringing is real all the same.
@@ -150,12 +150,13 @@ impl Call {
         session: SessionId,
         fork: ForkId,
         body: Option<Body>,
-        _response: &Message,
+        response: &Message,
     ) {
         if self.attempt.as_ref().is_none_or(|attempt| attempt.session != session) {
             return;
         }
         self.gateway_lives_no_more(core);
+        self.signalling.callee_status = response.status();
         let Some(mut attempt) = self.attempt.take() else { return };
         match attempt.take_answered(fork, body) {
             Ok(media) => self.connect(core, now, attempt, media),
@@ -179,12 +180,6 @@ impl Call {
             bridged: attempt.bridged,
         };
         callee.note_answer();
-        self.answered = Some(now);
-        self.stage = Stage::Answered;
-        core.totals.answered += 1;
-        if let Some(max) = core.config.limits.duration_max {
-            core.timers.set(self.id.serial, CallTimer::Duration, now + max);
-        }
         let wish = Leg::wish_for(&callee);
         let sdp = match self.answer_for_caller(Some(wish)) {
             Some(answer) => Some(answer),
@@ -193,11 +188,16 @@ impl Call {
             None => Some(self.caller.offer(wish)),
         };
         self.callee = Some(callee);
-        if let Some(session) = self.caller.session {
-            let accepted = core.ua.accept(now, session, Headers::new(), sdp);
-            if let Err(error) = accepted {
-                tracing::warn!(call = %self.id, %error, "the caller could not be answered");
-            }
+        if let Some(session) = self.caller.session
+            && let Err(error) = core.ua.accept(now, session, Headers::new(), sdp)
+        {
+            return self.answer_failed(core, now, &error);
+        }
+        self.answered = Some(now);
+        self.stage = Stage::Answered;
+        core.totals.answered += 1;
+        if let Some(max) = core.config.limits.duration_max {
+            core.timers.set(self.id.serial, CallTimer::Duration, now + max);
         }
         self.bridge_leg(core, Side::Callee);
         self.bridge_leg(core, Side::Caller);
@@ -208,6 +208,16 @@ impl Call {
         }
         self.open_gate(core, Gate::Open);
         core.event(CallEvent::Answered { call: self.id });
+    }
+
+    /// The caller could not be told of the answer: there is no call, and the callee is hung up.
+    fn answer_failed(&mut self, core: &mut Core, now: Instant, error: &trunkline_sip::Error) {
+        if matches!(error, trunkline_sip::Error::UnknownSession) {
+            // The caller is gone, with its event on the way.
+            return;
+        }
+        tracing::warn!(call = %self.id, %error, "the caller could not be answered");
+        self.end_by_us(core, now, 500, Q850::INTERWORKING, "the answer could not be written for the caller");
     }
 
     /// The ACK for a 2xx of ours came, or a PRACK with an answer.
@@ -263,21 +273,4 @@ impl Attempt {
         }
         if media.negotiated().is_some() { Ok(media) } else { Err(Error::NoAudio) }
     }
-}
-
-/// Answers an offer in a reliable 18x of a dialog whose first exchange is over (RFC 3262 §5).
-fn answer_early_offer(
-    core: &mut Core,
-    now: Instant,
-    attempt: &mut Attempt,
-    fork: ForkId,
-    offer: &[u8],
-) -> Result<bool, Error> {
-    let session = attempt.session;
-    let Some((_, media)) = attempt.forks.iter_mut().find(|(known, _)| *known == fork) else {
-        return Ok(false);
-    };
-    let answer = media.answer_to(offer, Wish::default())?;
-    let _ = core.ua.answer_progress(now, session, fork, answer);
-    Ok(true)
 }

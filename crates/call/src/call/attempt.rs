@@ -259,6 +259,10 @@ impl Call {
             }
             Failure::Timeout => (true, Reason::default(), "the gateway did not answer".to_owned()),
             Failure::Transport => (true, Reason::default(), "the transport to the gateway failed".to_owned()),
+        if attempt.rings && matches!(failure, Failure::Timeout) {
+            // Nobody answered: that is the called person's doing and no fault of the gateway.
+            return self.give_up_ringing(core, now);
+        }
             Failure::Resolve(error) => {
                 (true, Reason::default(), format!("the gateway was not found: {error}"))
             }

@@ -281,6 +281,8 @@ impl Call {
                 let status = match failure.status() {
                     // The asking side is to try again (RFC 3261 §14.1).
                     491 => 491,
+                    // 408 would end the dialog (RFC 3261 §12.2.1.2), where only the change came to nothing.
+                    408 => 504,
                     status => for_caller(status),
                 };
                 let Some(asking) = self.leg_mut(by) else { return };

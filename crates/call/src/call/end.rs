@@ -46,6 +46,11 @@ impl Call {
         if self.end.is_some() {
             return;
         }
+        if side == Side::Caller && self.stage == Stage::Answered && is_of_invite(reason) {
+            // The callee has answered, but the 200 for the caller waited for a PRACK and was never sent.
+            self.answered = None;
+            self.stage = Stage::Ringing;
+        }
         let parting = self.parting(side, reason);
         let mut cause = self.cause(parting.sip, parting.q850, parting.by, parting.detail);
         cause.trunk = match side {
@@ -173,5 +178,18 @@ impl Call {
             callee_media: stats.callee.filter(|_| self.answered.is_some() || self.early_media),
         };
         core.event(CallEvent::Ended { record: Box::new(record) });
+    }
+}
+
+/// Whether a session ended by a final response to its INVITE other than 2xx.
+fn is_of_invite(reason: &EndReason) -> bool {
+    match reason {
+        EndReason::Cancel(_) | EndReason::PrackMissing | EndReason::Rejected(_) => true,
+        EndReason::Local
+        | EndReason::Bye(_)
+        | EndReason::AckMissing
+        | EndReason::SessionExpired
+        | EndReason::DialogGone
+        | EndReason::PeerMisbehaved(_) => false,
     }
 }

@@ -3,10 +3,10 @@
 use crate::world::{CALLEE, CALLER, NUMBER, SECOND, Setup, World, header, id, trunk};
 use std::time::Duration;
 use trunkline_call::CallEvent;
-use trunkline_model::{Host, Party, Q850, Stage};
+use trunkline_model::{Host, Party, Q850, Stage, Transport};
 use trunkline_sip::header::Name;
 use trunkline_sip::method::Method;
-use trunkline_sip::user_agent::{Headers, Reply};
+use trunkline_sip::user_agent::{Headers, Input, Reply};
 
 #[test]
 fn faults_of_a_gateway_move_on_to_the_next() {
@@ -323,5 +323,53 @@ fn a_name_that_stands_for_nothing_moves_on() {
     world.reject(SECOND, second, 486);
     world.run_ms(50);
     assert_eq!(world.statuses(CALLER), [486]);
+    world.settle();
+}
+
+fn ring_max(secs: u64) -> Setup {
+    let mut setup = Setup::two_gateways();
+    setup.callee_trunk.ring_max = Duration::from_secs(secs);
+    setup
+}
+
+#[test]
+fn a_callee_may_ring_as_long_as_the_trunk_says_and_then_nobody_else_rings() {
+    let mut world = World::of(ring_max(300));
+    world.dial(CALLER);
+    world.run_ms(50);
+    let callee = world.incoming(CALLEE);
+    world.ring(CALLEE, callee, 180);
+    world.run_ms(50);
+    // One 180 and no more, as many gateways do: timer C must not end what may go on.
+    world.dead.insert(world.ends[CALLEE].at.ip());
+    world.run_for(Duration::from_secs(298));
+    assert!(!world.statuses(CALLER).iter().any(|status| *status >= 200), "{:?}", world.statuses(CALLER));
+    world.run_for(Duration::from_secs(3));
+    assert_eq!(world.statuses(CALLER).last(), Some(&480));
+    assert!(world.ends[SECOND].received.is_empty());
+    assert_eq!(world.record().cause.q850, Q850::NO_ANSWER);
+}
+
+#[test]
+fn a_gateway_that_rings_is_not_given_up_for_another_by_an_icmp_error() {
+    let mut world = World::of(Setup::two_gateways());
+    world.dial(CALLER);
+    world.run_ms(50);
+    let callee = world.incoming(CALLEE);
+    world.ring(CALLEE, callee, 180);
+    world.run_ms(50);
+    let invite = world.requests(CALLEE, Method::Invite)[0].bytes().clone();
+    for quoted in [Some(invite), None] {
+        let remote = world.ends[CALLEE].at;
+        let failed = Input::TransportFailed { transport: Transport::Udp, remote, connection: None, quoted };
+        world.b2bua.handle_input(world.now, trunkline_call::Input::Sip(failed));
+        world.drain();
+    }
+    let answer = world.sdp(CALLEE, 6000, "0", "sendrecv");
+    world.answer(CALLEE, callee, answer);
+    world.run_ms(50);
+    assert_eq!(world.statuses(CALLER), [180, 200]);
+    assert!(world.ends[SECOND].received.is_empty());
+    world.hang_up(CALLEE, callee);
     world.settle();
 }

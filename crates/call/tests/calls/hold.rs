@@ -2,6 +2,7 @@
 
 use crate::world::{CALLEE, CALLER, Setup, World, direction_of, sdp_at};
 use bytes::Bytes;
+use std::time::Duration;
 use trunkline_media::Direction;
 use trunkline_sip::header::Name;
 use trunkline_sip::method::Method;
@@ -367,5 +368,57 @@ fn a_hold_that_was_agreed_to_before_its_cancel_came_is_taken_back_by_another_off
     world.talk_for(5, &[(CALLER, 4000, to_caller, 0), (CALLEE, 6000, to_callee, 0)]);
     assert_eq!((world.heard(CALLER, 4000).len(), world.heard(CALLEE, 6000).len()), (5, 5));
     world.hang_up(CALLER, caller);
+    world.settle();
+}
+
+#[test]
+fn a_hold_by_update_is_answered_in_time_when_the_other_side_is_not() {
+    let mut world = World::new();
+    let (caller, callee) = world.talk();
+    let hold = sdp_at(world.ends[CALLER].at.ip(), 4000, "0", "sendonly", 2);
+    world.with(CALLER, |ua, now| ua.update(now, caller, Some(hold), Headers::new())).unwrap();
+    // The callee's phone has sent 100 and asks its user.
+    world.run_for(Duration::from_secs(31));
+    let failed = |event: &Event| match event {
+        Event::ChangeFailed { failure, .. } => Some(failure.status()),
+        _ => None,
+    };
+    assert_eq!(world.ends[CALLER].events.iter().find_map(failed), Some(504));
+    assert_eq!(world.requests(CALLEE, Method::Cancel).len(), 1, "and is no longer asked");
+    world.ends[CALLER].events.clear();
+    world.ends[CALLEE].events.clear();
+
+    let hold = sdp_at(world.ends[CALLEE].at.ip(), 6000, "0", "sendonly", 2);
+    reinvite(&mut world, CALLEE, callee, Some(hold));
+    agree(&mut world, CALLER, caller, 4000, "recvonly");
+    assert_eq!(direction_of(&answer_of(&mut world, CALLEE)), "recvonly");
+    world.hang_up(CALLER, caller);
+    world.settle();
+}
+
+#[test]
+fn a_hold_whose_other_side_never_ends_its_silence_fails_and_both_may_change_again() {
+    let mut world = World::new();
+    let (caller, callee) = world.talk();
+    let hold = sdp_at(world.ends[CALLER].at.ip(), 4000, "0", "sendonly", 2);
+    reinvite(&mut world, CALLER, caller, Some(hold));
+    world.run_ms(500);
+    world.dead.insert(world.ends[CALLEE].at.ip());
+    world.run_for(Duration::from_secs(70));
+    let failed = |event: &Event| match event {
+        Event::ChangeFailed { failure, .. } => Some(failure.status()),
+        _ => None,
+    };
+    // The caller's own patience is as long as ours.
+    assert_eq!(world.ends[CALLER].events.iter().find_map(failed), Some(487));
+    world.dead.clear();
+    world.run_for(Duration::from_secs(60));
+    world.ends[CALLER].events.clear();
+    world.ends[CALLEE].events.clear();
+    let hold = sdp_at(world.ends[CALLEE].at.ip(), 6000, "0", "sendonly", 3);
+    reinvite(&mut world, CALLEE, callee, Some(hold));
+    agree(&mut world, CALLER, caller, 4000, "recvonly");
+    assert_eq!(direction_of(&answer_of(&mut world, CALLEE)), "recvonly");
+    world.hang_up(CALLEE, callee);
     world.settle();
 }

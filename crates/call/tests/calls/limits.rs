@@ -6,7 +6,7 @@ use trunkline_call::{CallEvent, Limits, Refusal};
 use trunkline_model::{Party, Q850, SessionTimerPolicy};
 use trunkline_sip::header::Name;
 use trunkline_sip::method::Method;
-use trunkline_sip::user_agent::Headers;
+use trunkline_sip::user_agent::{Event, Headers, RequestParams, Scope};
 
 fn refusal(world: &World) -> Refusal {
     let of = |event: &CallEvent| match event {
@@ -238,5 +238,23 @@ fn a_caller_that_requires_what_its_trunk_does_not_do_is_told_so() {
     assert_eq!(world.statuses(CALLER), [420]);
     assert_eq!(world.record().cause.sip, 420);
     assert!(world.ends[CALLEE].received.is_empty());
+    world.settle();
+}
+
+#[test]
+fn peers_that_ask_within_a_call_are_not_sent_elsewhere_while_the_node_drains() {
+    let mut world = World::new();
+    let (caller, _) = world.talk();
+    world.b2bua.drain_calls();
+    let params =
+        |scope| RequestParams { method: Method::Options, scope, headers: Headers::new(), body: None };
+    world.with(CALLER, |ua, now| ua.request(now, params(Scope::Session(caller)))).unwrap();
+    world.run_ms(50);
+    let status = world.ends[CALLER].events.iter().find_map(|event| match event {
+        Event::Response { result: Ok(response), .. } => response.status(),
+        _ => None,
+    });
+    assert_eq!(status, Some(200));
+    world.hang_up(CALLER, caller);
     world.settle();
 }

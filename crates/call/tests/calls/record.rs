@@ -2,7 +2,8 @@
 
 use crate::world::{CALLEE, CALLER, Setup, World};
 use std::collections::HashSet;
-use trunkline_model::{Party, Stage};
+use trunkline_model::{Party, Reliability, Stage};
+use trunkline_sip::header::Name;
 use trunkline_sip::method::Method;
 
 #[test]
@@ -115,5 +116,30 @@ fn an_answer_without_an_ack_ends_the_call() {
     let cause = world.record().cause;
     assert_eq!((cause.sip, cause.ended_by), (200, Party::Trunkline));
     assert_eq!(cause.detail, "no ACK for the answer");
+    world.settle();
+}
+
+#[test]
+fn an_answer_that_waited_for_a_prack_and_was_never_given_is_no_answered_call() {
+    let mut setup = Setup::default();
+    setup.end_profile.reliability = Reliability::Supported;
+    let mut world = World::of(setup);
+    let caller = world.dial(CALLER);
+    world.run_ms(50);
+    let callee = world.incoming(CALLEE);
+    let early = world.sdp(CALLEE, 6000, "0", "sendrecv");
+    world.ring_with(CALLEE, callee, 183, early.clone());
+    world.run_ms(12);
+    world.answer(CALLEE, callee, early);
+    // The caller gives up while its PRACK is lost.
+    world.dead.insert(world.ends[CALLER].at.ip());
+    world.run_ms(8);
+    world.dead.clear();
+    world.hang_up(CALLER, caller);
+    world.run_ms(100);
+    let record = world.record();
+    assert_eq!((record.cause.sip, record.cause.stage), (487, Stage::Ringing));
+    assert_eq!(record.answered_after, None);
+    assert_eq!(world.statuses(CALLER).last(), Some(&487));
     world.settle();
 }

@@ -111,6 +111,7 @@ impl Default for Setup {
                 reliability: Reliability::Off,
                 session_timer: no_timer(),
                 advertised: None,
+                follow_source: true,
             },
             end_methods: vec![Method::Info],
             last_port: 20_099,
@@ -636,6 +637,7 @@ pub(crate) fn trunk(name: &str, sources: &[&str], gateways: &[&str]) -> Trunk {
         session_timer: no_timer(),
         ring_max: Duration::from_secs(60),
         trusted_identity: false,
+        follow_source: true,
     }
 }
 

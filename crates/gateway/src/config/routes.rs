@@ -58,6 +58,7 @@ fn gateway(mut section: Section<'_, '_>) -> Option<Gateway> {
     let host = section.required("host");
     let port = section.value::<u16>("port");
     if port == Some(0) {
+        follow_source: section.value("follow_source").unwrap_or(true),
         section.problem("port", "is 1 to 65535");
     }
     let transport = section.value("transport").unwrap_or(Transport::Udp);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use trunkline_model::Reliability;
+use trunkline_model::{Host, Reliability};
 
 use super::offer::{Delivery, Pending, sdp};
 use super::{Phase, Session, Usage, with_headers, with_sdp};
@@ -14,7 +14,8 @@ use crate::message::{Message, MessageBuilder};
 use crate::method::Method;
 use crate::timer::Timer;
 use crate::transaction::to_tag;
-use crate::transport::Flow;
+use crate::transport::{Advertised, Flow};
+use crate::uri;
 use crate::user_agent::core::{Core, hex};
 use crate::user_agent::send::{Attempt, Contact, Outgoing};
 use crate::user_agent::table::Id;
@@ -167,7 +168,8 @@ impl Session {
         if self.usages.len() >= cx.config.limits.forks {
             return None;
         }
-        let dialog = Dialog::of_response(self.invite.as_ref()?, response, flow)?;
+        let mut dialog = Dialog::of_response(self.invite.as_ref()?, response, flow)?;
+        dialog.follow_source(self.profile.follow_source);
         let pending = if self.offered { Pending::Ours } else { Pending::Nothing };
         self.usages.push(Usage::new(self.forks, dialog, pending));
         self.forks += 1;
@@ -220,12 +222,16 @@ impl Session {
         self.usages.swap(0, at);
         self.usages.truncate(1);
         let Some(usage) = self.usages.first_mut() else { return };
-        usage.dialog.confirm(&response, flow);
+        let is_reachable = usage.dialog.confirm(&response, flow);
         usage.note_capabilities(&response);
         let fork = ForkId(usage.fork);
         let number = self.invite_number();
         let Some(usage) = self.usages.first_mut() else { return };
-        let body = usage.negotiation.receive(sdp(&response), Delivery::Final);
+        let body = if is_reachable {
+            usage.negotiation.receive(sdp(&response), Delivery::Final)
+        } else {
+            Err("2xx has too long a Record-Route")
+        };
         self.invite = None;
         self.attempt = None;
         self.timers.stop(Timer::C);
@@ -388,18 +394,29 @@ pub(crate) fn release_stray_ok(cx: &mut Core, now: Instant, client: Id, response
     let invite = client_entry.machine.request().clone();
     let Some(mut dialog) = Dialog::of_response(&invite, response, flow) else { return };
     let Ok(cseq) = invite.cseq() else { return };
+    let advertised = advertised_in(&invite);
     if let Ok(request) = cx.client_headers(dialog.ack(cseq.number)).finish() {
-        let outgoing = Outgoing { request, contact: None, advertised: None };
+        let outgoing = Outgoing { request, contact: None, advertised: advertised.clone() };
         cx.send_ack(now, client, to_tag(response), outgoing, dialog.next_hop());
     }
     if !to_tag(&invite).is_empty() {
         return;
     }
     if let Ok(request) = cx.client_headers(dialog.request(Method::Bye)).finish() {
-        let outgoing = Outgoing { request, contact: None, advertised: None };
+        let outgoing = Outgoing { request, contact: None, advertised };
         // A full table leaves the fork to its own session timer.
         let _ = cx.send(now, Owner::Nobody, outgoing, dialog.next_hop());
     }
+}
+
+/// Returns what we showed of ourselves in a request.
+fn advertised_in(request: &Message) -> Option<Advertised> {
+    let via = request.top_via().ok()?;
+    let host = match via.host() {
+        uri::Host::Ip(ip) => Host::Ip(ip),
+        uri::Host::Name(name) => Host::Name(name.to_owned()),
+    };
+    Some(Advertised { host, port: via.port() })
 }
 
 impl Session {

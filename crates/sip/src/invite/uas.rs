@@ -57,7 +57,8 @@ impl Session {
         let user = request.uri().ok().and_then(|uri| uri.user_raw().map(Box::from));
         let profile = cx.config.profile.clone();
         let mut session = Self::new(id, local_tag, profile, Contact { user }, Phase::Offered);
-        let dialog = Dialog::of_request(request, &session.tag, flow)?;
+        let mut dialog = Dialog::of_request(request, &session.tag, flow)?;
+        dialog.follow_source(session.profile.follow_source);
         let offer = sdp(request);
         let pending = if offer.is_some() { Pending::Theirs } else { Pending::Nothing };
         let mut usage = Usage::new(0, dialog, pending);
@@ -80,6 +81,9 @@ impl Session {
         self.live()?;
         self.session_timer = super::session_timer::SessionTimer::new(profile.session_timer);
         self.profile = profile;
+        for usage in &mut self.usages {
+            usage.dialog.follow_source(self.profile.follow_source);
+        }
         // The event of the end says by which status it was rejected.
         let _ = self.check_requirements(cx, now);
         Ok(())

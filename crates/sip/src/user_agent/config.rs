@@ -35,6 +35,10 @@ pub struct Profile {
     pub reliability: Reliability,
     /// Session timers.
     pub session_timer: SessionTimerPolicy,
+    /// Whether requests in a dialog go to where the peer's messages come from, if its Contact or route names an
+    /// address that only its own network reaches, while its messages come from a public one: it is behind NAT and
+    /// does not know. Over datagrams; over a stream they always take the peer's connection.
+    pub follow_source: bool,
 }
 
 /// The limits of a user agent's tables. What would pass them is answered 503 with Retry-After, or refused.
@@ -76,6 +80,7 @@ impl Default for Profile {
             advertised: None,
             reliability: Reliability::Supported,
             session_timer: SessionTimerPolicy::default(),
+            follow_source: true,
         }
     }
 }

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use super::core::{SUPPORTED, hex};
 use super::table::Id;
 use super::{ChangeKind, Event, Outcome, SDP, UserAgent};
-use crate::dialog::Sequence;
+use crate::dialog::{Sequence, has_usable_routes};
 use crate::header::Name;
 use crate::invite::Session;
-use crate::message::{Message, ParseError, ParseErrorKind, response_to};
+use crate::message::{HEADERS_MAX, MESSAGE_BYTES_MAX, Message, ParseError, ParseErrorKind, response_to};
 use crate::method::Method;
 use crate::resolve::{QueryId, ResolveError};
 use crate::status::reason_phrase;
@@ -26,6 +26,12 @@ const EXTENSIONS: [&str; 2] = ["100rel", "timer"];
 
 /// Longest text of a peer that is shown to an operator: the names of extensions have some ten characters.
 const SHOWN_MAX: usize = 64;
+
+/// Most fields that a response echoes: what it says itself stays below two dozen.
+const ECHOED_MAX: usize = HEADERS_MAX - 24;
+
+/// Most bytes of them: half a message, which leaves the rest to a description and to our own fields.
+const ECHOED_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
 /// Why a request is refused.
 struct Objection {
@@ -163,6 +169,9 @@ impl UserAgent {
             self.core.counts.malformed += 1;
             return;
         };
+        if !is_answerable(&request) {
+            return self.refuse_unanswerable(flow, request);
+        }
         let values = self.core.values();
         let core = &mut self.core;
         let arrival =
@@ -180,6 +189,17 @@ impl UserAgent {
             }
             Arrival::New => self.receive_new(now, flow, request),
         }
+    }
+
+    /// Refuses a request whose headers leave an answer no room, while a bare one can still be written.
+    fn refuse_unanswerable(&mut self, flow: Flow, request: Message) {
+        self.core.counts.malformed += 1;
+        if request.method() == Some(&Method::Ack) {
+            return;
+        }
+        let target = response_target(&request, flow);
+        self.answer_stateless(target, &request, 400, None);
+        self.tell_refused(request, flow, 400, "Via and Record-Route leave an answer no room".to_owned());
     }
 
     fn receive_ok_ack(&mut self, now: Instant, flow: Flow, request: &Message) {
@@ -384,6 +404,10 @@ impl UserAgent {
     }
 
     fn receive_invite(&mut self, now: Instant, server: Id, flow: Flow, request: Message) {
+        if !has_usable_routes(&request) {
+            let objection = Objection { phrase: "Too long a Record-Route", ..Objection::new(400) };
+            return self.object(now, server, flow, request, &objection);
+        }
         let id = self.sessions.next_id();
         let tag = self.new_tag();
         let Some(session) = Session::be_called(&mut self.core, now, id, tag, server, &request, flow) else {
@@ -471,6 +495,12 @@ impl UserAgent {
             self.dispatch(now, owner, id, Outcome::Resolve(error));
         }
     }
+}
+
+/// Whether what a response echoes of a request leaves room for what it says itself.
+fn is_answerable(request: &Message) -> bool {
+    let echoed = || request.headers(Name::Via).chain(request.headers(Name::RecordRoute));
+    echoed().count() <= ECHOED_MAX && echoed().map(<[u8]>::len).sum::<usize>() <= ECHOED_BYTES_MAX
 }
 
 /// Whether the sender of an INVITE takes a session description in the answer: one without Accept does
