@@ -10,8 +10,9 @@ use crate::log::Logging;
 use crate::media_worker::Workers;
 use crate::metrics::{self, Metrics};
 use crate::net::{Bound, bind_tcp, bind_udp};
+use crate::routing::{Reload, Routing};
 use crate::signalling::{self, Command, Handle, Parts};
-pub(crate) use address::free_ports;
+pub(crate) use address::{complete_trunks, free_ports};
 use anyhow::Context;
 use ready::Ready;
 use rest::Rest;
@@ -53,23 +54,21 @@ pub enum ServeError {
 /// # Errors
 /// See [`ServeError`].
 pub fn serve(path: &Path, ready_json: bool) -> Result<(), ServeError> {
-    let Loaded { mut config, warnings } = Config::load(path)?;
+    let Loaded { config, warnings } = Config::load(path)?;
     let _logging = Logging::start(&config.log)?;
     for warning in &warnings {
         warn!(code = warning.code.as_str(), "{warning}");
     }
-    address::complete_trunks(&mut config);
-    let table = routing_table(&config)?;
     raise_descriptor_limit(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")?;
-    let served = runtime.block_on(run(path, config, table, ready_json));
+    let served = runtime.block_on(run(path, config, ready_json));
     if let Err(error) = &served {
         error!(error = format!("{error:#}"), "the gateway ends with an error");
     }
     served.map_err(ServeError::Failed)
 }
 
-async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: bool) -> anyhow::Result<()> {
+async fn run(path: &Path, config: Config, ready_json: bool) -> anyhow::Result<()> {
     // Before anything that can be interrupted is started.
     let mut signals = Signals::watch()?;
     let metrics = Arc::new(Metrics::default());
@@ -91,12 +90,14 @@ async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: 
     let (reports_out, reports) = mpsc::channel(signalling::REPORTS_MAX);
     let workers =
         Workers::start(config.rtp.workers, &metrics, &reports_out).context("cannot start media workers")?;
-    let b2bua = b2bua(&config, &bound, ports, table)?;
+    let mut routing = Routing::new(store.clone(), config.clone());
+    let b2bua = b2bua(&config, &bound, ports, routing.build().await?)?;
     let streams = config.sip.streams;
     let metrics_for_task = Arc::clone(&metrics);
     let parts = Parts { b2bua, bound, streams, workers, reports, journal: events, metrics: metrics_for_task };
     let (ended, mut has_ended) = mpsc::channel(1);
     let handle = signalling::start(parts, ended).context("cannot start signalling")?;
+    let reload = routing.follow(handle.commands.clone());
     let journal = tokio::spawn(journal.run());
     let mut ready = ready;
     ready.https = https.iter().map(|(_, local)| *local).collect();
@@ -110,22 +111,13 @@ async fn run(path: &Path, config: Config, table: Arc<RoutingTable>, ready_json: 
     started.beat(Instant::now());
     ready.announce(ready_json);
 
-    signals.govern(path, &config, &handle, &rest, &mut has_ended).await;
+    signals.govern(path, &config, &handle, (&rest, &reload), &mut has_ended).await;
     rest.stop(GOODBYE).await;
     // The thread has ended; joining it does not wait.
     let result = handle.thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("signalling panicked")));
     journal.await.context("the journal panicked")?;
     info!("ended");
     result
-}
-
-/// Builds the routing table. Configuration has checked the same rules, with places; these are the last word.
-fn routing_table(config: &Config) -> anyhow::Result<Arc<RoutingTable>> {
-    let (trunks, dids, routes) = (config.trunks.clone(), config.dids.clone(), config.routes.clone());
-    RoutingTable::new(trunks, dids, routes).map(Arc::new).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("the routes cannot be used:\n  {}", lines.join("\n  "))
-    })
 }
 
 fn bind(config: &Config) -> anyhow::Result<(Bound, RangeInclusive<u16>)> {
@@ -247,14 +239,14 @@ impl Signals {
         path: &Path,
         started: &Config,
         task: &Handle,
-        rest: &Rest,
+        (rest, routing): (&Rest, &Reload),
         ended: &mut mpsc::Receiver<()>,
     ) {
         let mut deadline = None;
         loop {
             tokio::select! {
                 _ = ended.recv() => return,
-                _ = self.hangup.recv() => reload(path, started, task, rest).await,
+                _ = self.hangup.recv() => reload(path, started, rest, routing).await,
                 _ = self.terminate.recv() => stop(started, task, &mut deadline).await,
                 _ = self.interrupt.recv() => stop(started, task, &mut deadline).await,
                 () = at(deadline) => {
@@ -292,8 +284,8 @@ async fn tell(task: &Handle, command: Command) {
 }
 
 /// Reads the file again and takes over its routes, or keeps the old ones whole.
-async fn reload(path: &Path, started: &Config, task: &Handle, rest: &Rest) {
-    let Loaded { mut config, warnings } = match Config::load(path) {
+async fn reload(path: &Path, started: &Config, rest: &Rest, routing: &Reload) {
+    let Loaded { config, warnings } = match Config::load(path) {
         Ok(loaded) => loaded,
         Err(error) => {
             match &error {
@@ -317,13 +309,9 @@ async fn reload(path: &Path, started: &Config, task: &Handle, rest: &Rest) {
     };
     if fixed(&config) != fixed(started) {
         warn!(
-            "settings outside of trunk, did, route and numbers have changed: they take effect at the next start"
+            "settings outside of trunk, did, route, sip_routing and numbers have changed: they take effect at the next start"
         );
     }
     rest.reload(&config);
-    address::complete_trunks(&mut config);
-    match routing_table(&config) {
-        Ok(table) => tell(task, Command::SetRoutes(table)).await,
-        Err(error) => error!(%error, "the configuration was not reloaded; the old one stays in force"),
-    }
+    routing.configure(config).await;
 }

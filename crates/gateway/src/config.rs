@@ -7,10 +7,11 @@ mod reader;
 mod routes;
 
 pub use advertise::{Warning, WarningCode};
-pub use http::{CertificateFiles, Http, HttpLimits, Numbers};
+pub use http::{CertificateFiles, Http, HttpLimits, Numbers, SipRouting};
 pub use reader::Problem;
 
 use reader::{Findings, Section};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeTable;
 use trunkline_call::{Limits, UnknownSources};
-use trunkline_model::{DidRoute, NodeId, PatternRoute, Trunk};
+use trunkline_model::{DidRoute, NodeId, PatternRoute, Trunk, TrunkId};
 
 /// The file that `trunkline sandbox` and `cargo xtask run` use when none is given.
 pub const SANDBOX: &str = include_str!("../../../config/sandbox.toml");
@@ -42,10 +43,14 @@ pub struct Config {
     pub http: Http,
     /// Which numbers may be sold to whom.
     pub numbers: Numbers,
+    /// How the trunks of resources are reached.
+    pub sip_routing: SipRouting,
     /// How long a stopping gateway waits for its calls to end before it ends them.
     pub drain: Duration,
     /// Trunks, in the order of the file: the first that accepts a request owns it.
     pub trunks: Vec<Trunk>,
+    /// The resources (by name) that calls from some of them belong to.
+    pub trunk_resources: BTreeMap<TrunkId, String>,
     /// Numbers that are ours.
     pub dids: Vec<DidRoute>,
     /// Numbers by prefix.
@@ -94,13 +99,15 @@ pub struct Sip {
 /// Limits of SIP connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// Most connections at once, both directions.
+    /// Most connections at once, both directions. Three quarters may come from peers, one quarter from sources of no
+    /// trunk.
     pub connections_max: u32,
     /// Most connections at once from one address.
     pub per_source_max: u32,
     /// A connection that carried nothing for this long is closed.
     pub idle: Duration,
-    /// A message that has begun to arrive must be whole within this time.
+    /// A message that has begun to arrive must be whole within this time, and so must the first one of a peer that has
+    /// connected.
     pub message: Duration,
     /// A connection we open must stand within this time.
     pub connect: Duration,
@@ -245,6 +252,7 @@ fn read(text: &str) -> (Option<Config>, Vec<Problem>, Known) {
         return (None, problems, known);
     }
     let mut root = Section::root(&findings, &table);
+    let (trunks, trunk_resources) = routes::trunks(root.sections("trunk"));
     let config = Config {
         node: NodeId(root.value("node").unwrap_or_default()),
         log: log(root.section("log")),
@@ -254,8 +262,10 @@ fn read(text: &str) -> (Option<Config>, Vec<Problem>, Known) {
         storage: storage(root.section("storage")),
         http: http::http(root.section("http")),
         numbers: http::numbers(root.section("numbers")),
+        sip_routing: http::sip_routing(root.section("sip_routing")),
         drain: shutdown(root.section("shutdown")),
-        trunks: routes::trunks(root.sections("trunk")),
+        trunks,
+        trunk_resources,
         dids: routes::dids(root.sections("did")),
         routes: routes::patterns(root.sections("route")),
     };
@@ -343,7 +353,7 @@ fn streams(mut section: Section<'_, '_>) -> StreamLimits {
     let limits = StreamLimits {
         connections_max: positive(&mut section, "connections_max", 1_000),
         per_source_max: positive(&mut section, "per_source_max", 100),
-        idle: seconds(&mut section, "idle_secs", 600),
+        idle: seconds(&mut section, "idle_secs", 2000),
         message: seconds(&mut section, "message_secs", 10),
         connect: seconds(&mut section, "connect_secs", 4),
         write: seconds(&mut section, "write_secs", 10),

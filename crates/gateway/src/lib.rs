@@ -16,6 +16,7 @@ mod media_worker;
 pub mod metrics;
 mod net;
 mod operator;
+mod routing;
 mod rules;
 mod sandbox;
 mod signalling;

@@ -41,6 +41,7 @@ pub mod operations;
 pub mod repeatability;
 pub mod reservations;
 pub mod resources;
+pub mod routing;
 pub mod trunks;
 
 pub use db::{BoxFuture, Connection, Statistics, Store, Subscription, Topic};
@@ -60,6 +61,7 @@ const STATEMENTS: &[&[db::Sql]] = &[
     repeatability::STATEMENTS,
     reservations::STATEMENTS,
     resources::STATEMENTS,
+    routing::STATEMENTS,
     trunks::STATEMENTS,
 ];
 

@@ -11,7 +11,7 @@ use trunkline_sip::transport::Advertised;
 
 /// Gives each trunk that has no advertised address the one that the system sends from towards it, where nothing
 /// else is configured or bound. Behind several interfaces each trunk sees its own.
-pub(super) fn complete_trunks(config: &mut Config) {
+pub(crate) fn complete_trunks(config: &mut Config) {
     let sip_known =
         config.sip.advertised.is_some() || config.sip.udp.iter().all(|local| !local.ip().is_unspecified());
     let rtp_known = config.rtp.advertised.is_some()

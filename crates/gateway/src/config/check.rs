@@ -27,9 +27,24 @@ pub(super) fn whole(config: &Config, root: &mut Section<'_, '_>) {
             section.problem("name", "has neither sources nor a gateway: no call could use it");
         }
     }
+    owned(config, root, &names, &listeners);
     numbers(config, root, &names);
     prefixes(config, root, &names);
     ports(config, root);
+}
+
+/// Checks where calls for the numbers of resources go, and how their trunks are reached.
+fn owned(
+    config: &Config,
+    root: &mut Section<'_, '_>,
+    names: &BTreeSet<TrunkId>,
+    listeners: &[(Transport, bool); 2],
+) {
+    trunks_exist(config, &root.section("numbers"), "inbound", &config.numbers.inbound, names);
+    let transport = config.sip_routing.transport;
+    if !config.trunk_resources.is_empty() && listeners.contains(&(transport, false)) {
+        root.section("sip_routing").problem("transport", format!("sip.{transport} listens nowhere"));
+    }
 }
 
 fn numbers(config: &Config, root: &mut Section<'_, '_>, names: &BTreeSet<TrunkId>) {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use trunkline_api::{Environment, Rate, Rates};
+use trunkline_model::{Transport, TrunkId};
 
 /// Where the REST API is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,9 @@ pub struct Numbers {
     pub rules: Option<PathBuf>,
     /// The table that decides instead of the file's active one.
     pub table: Option<String>,
+    /// The trunks that calls for numbers of resources go to, in the order they are tried; none leaves them to the
+    /// routes of the file.
+    pub inbound: Vec<TrunkId>,
     /// Whether the fictional numbers 555-0100 to 555-0199 may be sold (NUM-10).
     pub environment: Environment,
 }
@@ -161,6 +165,7 @@ fn rates(mut section: Section<'_, '_>) -> Rates {
         all: rate("requests_max", default.all),
         issue: rate("issue_max", default.issue),
         revoke: rate("revoke_max", default.revoke),
+        write: rate("write_max", default.write),
     };
     section.close();
     rates
@@ -169,9 +174,24 @@ fn rates(mut section: Section<'_, '_>) -> Rates {
 pub(super) fn numbers(mut section: Section<'_, '_>) -> Numbers {
     let rules = text(&mut section, "rules").map(PathBuf::from);
     let table = text(&mut section, "table");
+    let inbound = section.list("inbound").unwrap_or_default();
     let fictional = section.value("fictional").unwrap_or(false);
     section.close();
-    Numbers { rules, table, environment: if fictional { Environment::Test } else { Environment::Live } }
+    let environment = if fictional { Environment::Test } else { Environment::Live };
+    Numbers { rules, table, inbound, environment }
+}
+
+/// How the trunks are reached that resources set by `PATCH /sip`, where no field says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SipRouting {
+    /// The transport.
+    pub transport: Transport,
+}
+
+pub(super) fn sip_routing(mut section: Section<'_, '_>) -> SipRouting {
+    let transport = section.value("transport").unwrap_or(Transport::Udp);
+    section.close();
+    SipRouting { transport }
 }
 
 /// Reads a text that may be empty, which says the same as leaving it out.

@@ -2,15 +2,26 @@
 
 use super::reader::Section;
 use super::{check, positive, seconds};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_model::{
     Codec, DidRoute, Gateway, HealthPolicy, MediaPolicy, PatternRoute, Reliability, SessionTimerPolicy,
     Transport, Trunk, TrunkId, TrunkMatch,
 };
 
-pub(super) fn trunks(sections: Vec<Section<'_, '_>>) -> Vec<Trunk> {
-    sections.into_iter().filter_map(trunk).collect()
+/// Reads the trunks, and which resources calls from them belong to.
+pub(super) fn trunks(sections: Vec<Section<'_, '_>>) -> (Vec<Trunk>, BTreeMap<TrunkId, String>) {
+    let mut resources = BTreeMap::new();
+    let read = |mut section: Section<'_, '_>| {
+        let resource = section.value::<String>("resource").filter(|name| !name.is_empty());
+        let trunk = trunk(section)?;
+        if let Some(resource) = resource {
+            resources.insert(trunk.id.clone(), resource);
+        }
+        Some(trunk)
+    };
+    let trunks = sections.into_iter().filter_map(read).collect();
+    (trunks, resources)
 }
 
 fn trunk(mut section: Section<'_, '_>) -> Option<Trunk> {
@@ -47,6 +58,7 @@ fn trunk(mut section: Section<'_, '_>) -> Option<Trunk> {
         session_timer: session_timer(section.section("session_timer")),
         ring_max: ring_max(&mut section),
         trusted_identity: section.value("trusted_identity").unwrap_or(false),
+        follow_source: section.value("follow_source").unwrap_or(true),
         // A trunk without a name is a problem already noted; the rest of it is read for its own problems.
         id: id?,
     };
@@ -58,7 +70,6 @@ fn gateway(mut section: Section<'_, '_>) -> Option<Gateway> {
     let host = section.required("host");
     let port = section.value::<u16>("port");
     if port == Some(0) {
-        follow_source: section.value("follow_source").unwrap_or(true),
         section.problem("port", "is 1 to 65535");
     }
     let transport = section.value("transport").unwrap_or(Transport::Udp);
@@ -173,7 +184,10 @@ pub(super) fn patterns(sections: Vec<Section<'_, '_>>) -> Vec<PatternRoute> {
     let read = |mut section: Section<'_, '_>| {
         let prefix = section.required::<String>("prefix");
         if prefix.as_deref().is_some_and(|prefix| !check::is_prefix(prefix)) {
-            section.problem("prefix", "is up to 15 digits, with a + before them for numbers in international form");
+            section.problem(
+                "prefix",
+                "is up to 15 digits, with a + before them for numbers in international form",
+            );
         }
         let from = section.list("from").unwrap_or_default();
         let trunks = targets(&mut section);

@@ -52,6 +52,11 @@ impl Topics {
 pub struct Subscription(watch::Receiver<u64>);
 
 impl Subscription {
+    /// Has the next [`changed`](Self::changed) return at once, for whoever could not act on the last word.
+    pub fn again(&mut self) {
+        self.0.mark_changed();
+    }
+
     /// Returns when there was word since the last call; at once if there was some already.
     ///
     /// Never returns again after the store is gone.
