@@ -44,6 +44,11 @@ impl Bucket {
         full_at.checked_sub(slack).unwrap_or(now).max(now)
     }
 
+    /// Whether nothing is missing from the bucket: then it need not be kept.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full_at.is_none_or(|full_at| full_at <= now)
+    }
+
     /// Takes segments out, whether or not they are there.
     pub fn take(&mut self, now: Instant, segments: u16) {
         let from = self.full_at.map_or(now, |full_at| full_at.max(now));

@@ -5,9 +5,16 @@
 pub mod bucket;
 pub mod civil;
 pub mod frame;
+pub mod gate;
+pub mod inbound;
+pub mod opt_out;
 pub mod party;
 pub mod pdu;
+pub mod queue;
+pub mod quiet;
 pub mod receipt;
+pub mod retry;
+pub mod router;
 pub mod segment;
 pub mod session;
 pub mod status;
