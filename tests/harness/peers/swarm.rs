@@ -55,8 +55,10 @@ pub struct Stream {
     pub call: u32,
     /// Packets that came in order.
     pub in_order: u32,
-    /// Packets left out between those.
+    /// Packets left out before and between those.
     pub missing: u32,
+    /// The first of the packets left out.
+    pub first_missing: Option<u32>,
     /// Packets of another call, repeated, late, or changed on the way. Each is a fault.
     pub wrong: u32,
 }
@@ -219,8 +221,13 @@ impl Work {
 }
 
 fn heard(streams: &mut HashMap<SocketAddr, Stream>, speech: &[u8], source: SocketAddr, bytes: &[u8]) {
-    let stream =
-        streams.entry(source).or_insert(Stream { call: u32::MAX, in_order: 0, missing: 0, wrong: 0 });
+    let stream = streams.entry(source).or_insert(Stream {
+        call: u32::MAX,
+        in_order: 0,
+        missing: 0,
+        first_missing: None,
+        wrong: 0,
+    });
     let Some((call, index)) = label(speech, bytes) else {
         stream.wrong += 1;
         return;
@@ -230,6 +237,9 @@ fn heard(streams: &mut HashMap<SocketAddr, Stream>, speech: &[u8], source: Socke
     }
     let next = stream.in_order + stream.missing;
     if call == stream.call && index >= next {
+        if index > next {
+            stream.first_missing.get_or_insert(next);
+        }
         stream.missing += index - next;
         stream.in_order += 1;
     } else {
