@@ -1,5 +1,6 @@
 //! The root machine: one user agent, its calls, trunks and routes.
 
+mod abandon;
 mod admit;
 mod core;
 mod refused;
@@ -49,7 +50,7 @@ pub struct Config {
     pub limits: Limits,
     /// What becomes of requests that belong to no trunk.
     pub unknown_sources: UnknownSources,
-    /// An instant, and the same moment in milliseconds of the Unix epoch, for records.
+    /// An instant, and the same moment in milliseconds of the Unix epoch, for ids and records.
     pub anchor: (Instant, i64),
 }
 
@@ -161,6 +162,8 @@ pub struct B2bua {
     core: Core,
     table: Arc<RoutingTable>,
     calls: HashMap<u64, Call>,
+    /// The call that is being handled.
+    current: Option<u64>,
     strangers: Strangers,
     refused_lately: RefusedLately,
 }
@@ -192,7 +195,7 @@ impl B2bua {
         let core = Core::new(config, ua, trunks, ports, seed ^ 0x6361_6c6c);
         let strangers = Strangers::new(seed ^ 0x7374_7261, now);
         let refused_lately = RefusedLately::new(seed ^ 0x6c61_7465);
-        Ok(Self { core, table, calls: HashMap::new(), strangers, refused_lately })
+        Ok(Self { core, table, calls: HashMap::new(), current: None, strangers, refused_lately })
     }
 
     /// Takes in a message, a failure, an answer to a look-up, or news of a bridge.
@@ -236,6 +239,13 @@ impl B2bua {
     pub fn set_routes(&mut self, now: Instant, table: Arc<RoutingTable>) {
         self.core.trunks.reload(&table, now);
         self.table = table;
+    }
+
+    /// Takes note of what the wall clock says, in milliseconds of the Unix epoch: it is set now and then, and an
+    /// [`Instant`] stands still while a machine sleeps. Records say when their call began by the newest note, and the
+    /// rest of their times count from there.
+    pub fn set_clock(&mut self, now: Instant, unix_ms: i64) {
+        self.core.clock = (now, unix_ms);
     }
 
     /// Refuses all new calls from now on, and OPTIONS too, so that peers turn elsewhere. Calls that are up go on.
@@ -310,7 +320,9 @@ impl B2bua {
     /// Does something with a call, and forgets the call if that was its end.
     fn with_call(&mut self, serial: u64, act: impl FnOnce(&mut Call, &mut Core)) {
         let Some(call) = self.calls.get_mut(&serial) else { return };
+        self.current = Some(serial);
         act(call, &mut self.core);
+        self.current = None;
         if call.is_over() == Over::Recorded {
             self.core.timers.stop_all(serial);
             self.calls.remove(&serial);

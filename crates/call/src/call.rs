@@ -30,7 +30,7 @@ use change::Pending;
 use identity::Caller;
 use std::sync::Arc;
 use std::time::Instant;
-use trunkline_model::{BridgeId, CallId, Cause, Gateway, Q850, Stage, Trunk, TrunkId};
+use trunkline_model::{BridgeId, CallId, Cause, Gateway, Q850, Signalling, Stage, Trunk, TrunkId};
 use trunkline_sip::user_agent::SessionId;
 
 /// A call from admission to its record.
@@ -42,7 +42,9 @@ pub(crate) struct Call {
     route: Route,
     /// Max-Forwards of the INVITEs that go out.
     hops_left: u8,
+    signalling: Signalling,
     started: Instant,
+    started_unix_ms: i64,
     rang: Option<Instant>,
     answered: Option<Instant>,
     stage: Stage,
@@ -58,6 +60,8 @@ pub(crate) struct Call {
     callee: Option<Leg>,
 
     bridge: Option<Opened>,
+    /// How often its ports could not be bound.
+    unbound: u8,
     gate: Gate,
 
     /// Gateways tried, with their trunks.
@@ -107,6 +111,8 @@ pub(crate) struct NewCall {
     pub(crate) dialled: String,
     pub(crate) route: Route,
     pub(crate) hops_left: u8,
+    pub(crate) signalling: Signalling,
+    pub(crate) started_unix_ms: i64,
     pub(crate) caller: Leg,
     pub(crate) caller_offer: Option<Bytes>,
     pub(crate) caller_prack: Prack,
@@ -132,7 +138,9 @@ impl Call {
             dialled: new.dialled,
             route: new.route,
             hops_left: new.hops_left,
+            signalling: new.signalling,
             started: now,
+            started_unix_ms: new.started_unix_ms,
             rang: None,
             answered: None,
             stage: Stage::Admission,
@@ -143,6 +151,7 @@ impl Call {
             attempt: None,
             callee: None,
             bridge: None,
+            unbound: 0,
             gate: Gate::Closed,
             tried: Vec::new(),
             choice: Choice::Well,
@@ -198,6 +207,7 @@ impl Call {
             BridgeEvent::Failed => {
                 self.bridge = None;
                 match self.is_over() {
+                    Over::No if self.try_other_ports(core, now) => {}
                     Over::No => {
                         // Q.850 47: resource unavailable, unspecified.
                         self.end_by_us(core, now, 503, Q850(47), "RTP ports could not be bound");

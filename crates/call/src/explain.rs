@@ -19,6 +19,8 @@ pub struct Asked {
     pub from: String,
     /// The user part of the request URI, as received.
     pub to: String,
+    /// The Call-ID, as received.
+    pub call_id: String,
 }
 
 /// The whole decision on one call.
@@ -320,7 +322,7 @@ impl fmt::Display for Verdict {
 
 impl fmt::Display for Explain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Asked { source, transport, from, to } = &self.asked;
+        let Asked { source, transport, from, to, call_id: _ } = &self.asked;
         // What a peer wrote is quoted and escaped.
         writeln!(f, "call from {source} over {transport}, From {from:?} to {to:?}")?;
         writeln!(f, "comes from")?;

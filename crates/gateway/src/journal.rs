@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, error, info, warn};
 use trunkline_call::{CallEvent, Explain, Rule, Verdict};
-use trunkline_model::{CallRecord, Gateway};
+use trunkline_model::CallRecord;
 use trunkline_storage::{Error as StorageError, Store, calls};
 
 /// Records of one unit of work. Larger ones would make readers of other tables wait.
@@ -366,15 +366,6 @@ async fn store(store: Store, batch: Arc<[CallRecord]>) -> Result<(), StorageErro
     store.write(move |db| Box::pin(async move { calls::insert(db, &batch).await })).await
 }
 
-/// Returns how a gateway is named in metrics and logs.
-pub(crate) fn gateway_label(gateway: &Gateway) -> String {
-    let Gateway { host, port, transport, .. } = gateway;
-    match port {
-        Some(port) => format!("{host}:{port}/{transport}"),
-        None => format!("{host}/{transport}"),
-    }
-}
-
 /// Names each trunk with the first criterion that it failed.
 fn verdicts(verdicts: &[Verdict]) -> String {
     verdicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
@@ -405,10 +396,10 @@ fn log(event: &CallEvent) {
             debug!(%call, explain = %explain, "call refused because");
         }
         CallEvent::Attempt { call, trunk, gateway, attempt } => {
-            debug!(%call, %trunk, gateway = gateway_label(gateway), attempt, "trying gateway");
+            debug!(%call, %trunk, %gateway, attempt, "trying gateway");
         }
         CallEvent::AttemptFailed { call, trunk, gateway, status, moves_on } => {
-            info!(%call, %trunk, gateway = gateway_label(gateway), status, moves_on, "gateway did not take the call");
+            info!(%call, %trunk, %gateway, status, moves_on, "gateway did not take the call");
         }
         CallEvent::Ringing { call, early_media } => debug!(%call, early_media, "ringing"),
         CallEvent::Answered { call } => info!(%call, "call answered"),
@@ -418,14 +409,18 @@ fn log(event: &CallEvent) {
         }
         CallEvent::Ended { record } => {
             let (call, cause, secs) = (record.call, &record.cause, record.ended_after.as_secs_f64());
-            info!(%call, sip = cause.sip, q850 = cause.q850.0, by = %cause.ended_by, stage = %cause.stage,
+            let gateway = record.signalling.gateway.as_deref();
+            let (source, callee_status) = (record.signalling.source, record.signalling.callee_status);
+            let (trunk_in, trunk_out) = (record.trunk_in.as_ref(), record.trunk_out.as_ref());
+            info!(%call, source = source.map(tracing::field::display), trunk_in = trunk_in.map(tracing::field::display),
+                trunk_out = trunk_out.map(tracing::field::display), gateway, callee_status, sip = cause.sip, q850 = cause.q850.0, by = %cause.ended_by, stage = %cause.stage,
                 detail = %cause.detail.escape_debug(), secs, "call ended");
         }
         CallEvent::GatewayDown { trunk, gateway, up_left } => {
-            warn!(%trunk, gateway = gateway_label(gateway), up_left, "gateway down");
+            warn!(%trunk, %gateway, up_left, "gateway down");
         }
         CallEvent::GatewayUp { trunk, gateway, up_left } => {
-            info!(%trunk, gateway = gateway_label(gateway), up_left, "gateway up");
+            info!(%trunk, %gateway, up_left, "gateway up");
         }
     }
 }

@@ -6,7 +6,6 @@ mod server;
 pub use http::HttpMetrics;
 pub use server::serve;
 
-use crate::journal::gateway_label;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -31,6 +30,8 @@ pub struct Metrics {
     pub sip_overloaded: Counter,
     /// Requests of unknown sources dropped without an answer.
     pub calls_from_strangers_ignored: Counter,
+    /// Refused calls of unknown sources that left neither an event nor a record.
+    pub calls_unreported: Counter,
     /// Streams that could not be cut into messages.
     pub stream_framing_errors: Counter,
     /// Datagrams that the system did not take.
@@ -353,7 +354,7 @@ impl Metrics {
         text.head(name, "gauge", "Whether a gateway of a trunk takes calls.");
         for TrunkLoad { trunk, gateways, .. } in trunks.iter() {
             for (gateway, up) in gateways {
-                let (gateway, up) = (gateway_label(gateway), u8::from(*up));
+                let (gateway, up) = (gateway.to_string(), u8::from(*up));
                 text.line(format_args!("{name}{{trunk=\"{trunk}\",gateway=\"{gateway}\"}} {up}"));
             }
         }
@@ -389,6 +390,8 @@ impl Metrics {
         text.counter("trunkline_sip_overloaded_total", help, &self.sip_overloaded);
         let help = "Requests of unknown sources dropped without an answer.";
         text.counter("trunkline_sip_ignored_total", help, &self.calls_from_strangers_ignored);
+        let help = "Refused calls of unknown sources without an event and a record, for there were too many.";
+        text.counter("trunkline_calls_unreported_total", help, &self.calls_unreported);
         self.invite_to_trying.write(
             text,
             "trunkline_invite_to_100_seconds",

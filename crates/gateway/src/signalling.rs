@@ -9,7 +9,7 @@ use crate::net::{Bound, Known, Net};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tracing::{error, info};
@@ -113,6 +113,12 @@ struct Signalling {
     gauges_due: Instant,
     trunks_due: Instant,
     panics: Vec<Instant>,
+}
+
+/// Returns what the wall clock says, in milliseconds of the Unix epoch.
+fn unix_ms() -> i64 {
+    let epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// How far the end of the process has come.
@@ -219,12 +225,15 @@ impl Signalling {
 
     /// Has the B2BUA do something and carries out what comes of it.
     ///
-    /// A panic costs the call it happened in; what the other calls have is theirs alone.
+    /// A panic costs the call it happened in; what the other calls have is theirs alone. Should that call not even be
+    /// ended, the process ends.
     fn act(&mut self, action: impl FnOnce(&mut B2bua, Instant)) -> anyhow::Result<()> {
         let now = Instant::now();
         if catch_unwind(AssertUnwindSafe(|| action(&mut self.b2bua, now))).is_err() {
             self.metrics.panics.add(1);
-            error!("signalling panicked; the other calls go on");
+            let ended = catch_unwind(AssertUnwindSafe(|| self.b2bua.abandon_current(now)));
+            let ended = ended.map_err(|_| anyhow::anyhow!("signalling panicked, and again over the broken call"))?;
+            error!(call_ended = ended, "signalling panicked; the other calls go on");
             self.panics.retain(|at| now.saturating_duration_since(*at) < PANICS_WITHIN);
             self.panics.push(now);
             anyhow::ensure!(
@@ -320,10 +329,13 @@ impl Signalling {
         self.metrics.sip_malformed.catch_up(sip.malformed);
         self.metrics.sip_stray.catch_up(sip.stray);
         self.metrics.sip_overloaded.catch_up(sip.overloaded);
-        self.metrics.calls_from_strangers_ignored.catch_up(self.b2bua.totals().ignored);
+        let totals = self.b2bua.totals();
+        self.metrics.calls_from_strangers_ignored.catch_up(totals.ignored);
+        self.metrics.calls_unreported.catch_up(totals.refused_unreported);
         self.metrics.stream_connections.set(self.net.connections() as u64);
         if now >= self.trunks_due {
             self.trunks_due = now + TRUNKS_EVERY;
+            self.b2bua.set_clock(now, unix_ms());
             self.metrics.trunks(self.b2bua.trunk_load());
         }
     }

@@ -1,7 +1,6 @@
 //! `trunkline trunk list`: the trunks of a configuration file, as a table.
 
 use crate::config::Config;
-use crate::journal::gateway_label;
 use std::fmt::Write;
 
 /// Returns the trunks as text, one a paragraph.
@@ -21,7 +20,7 @@ pub fn trunk_list(config: &Config) -> String {
         let _ = writeln!(text, "{}", trunk.id);
         let _ = writeln!(text, "  takes calls from  {sources} over {transports}");
         for gateway in &trunk.gateways {
-            let (label, priority, weight) = (gateway_label(gateway), gateway.priority, gateway.weight);
+            let (label, priority, weight) = (gateway.to_string(), gateway.priority, gateway.weight);
             let _ = writeln!(text, "  sends calls to    {label} (priority {priority}, weight {weight})");
         }
         let (calls, per_sec) = (limit(trunk.calls_max), limit(trunk.calls_per_sec_max));

@@ -23,7 +23,7 @@ pub use cause::{Cause, Party, Q850, Stage};
 pub use e164::{E164, InvalidE164};
 pub use id::{BridgeId, CallId, InvalidId, LegId, NodeId, TrunkId};
 pub use number::{AssignmentType, Capability, NumberState, NumberType, SubscriptionClass, UnknownWord};
-pub use record::{CallRecord, LegQuality};
+pub use record::{CallRecord, LegQuality, Signalling};
 pub use trunk::{
     Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, PatternRoute, Reliability, SessionTimerPolicy,
     Transport, Trunk, TrunkMatch,

@@ -2,6 +2,7 @@
 
 use crate::cause::Cause;
 use crate::id::{CallId, TrunkId};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The record of one call (a CDR). Every call that reached admission leaves exactly one.
@@ -17,6 +18,9 @@ pub struct CallRecord {
     pub trunk_in: Option<TrunkId>,
     /// The trunk that the last attempt went out on; none when none was tried.
     pub trunk_out: Option<TrunkId>,
+    /// What a carrier asks for when a call is looked into.
+    #[serde(default)]
+    pub signalling: Signalling,
     /// How many gateways were tried.
     pub attempts: u16,
     /// When the INVITE came in, in milliseconds since the Unix epoch.
@@ -33,6 +37,22 @@ pub struct CallRecord {
     pub caller_media: Option<LegQuality>,
     /// Media of the callee's leg, where any flowed.
     pub callee_media: Option<LegQuality>,
+}
+
+/// What SIP said of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Signalling {
+    /// Where the INVITE came from.
+    pub source: Option<SocketAddr>,
+    /// Call-ID of the caller's leg, as received; its first 128 characters.
+    pub caller_call_id: String,
+    /// Call-ID of the last INVITE that went out; none when none did.
+    pub callee_call_id: Option<String>,
+    /// The gateway that it went to, as `host:port/transport`.
+    pub gateway: Option<String>,
+    /// The final status that this gateway answered, whatever the caller was shown; none when none came.
+    pub callee_status: Option<u16>,
 }
 
 /// What one media leg saw.

@@ -83,7 +83,7 @@ pub struct TrunkMatch {
 pub struct Gateway {
     /// Address or name.
     pub host: Host,
-    /// Port; none for the default of the transport, and for SRV look-up of a name.
+    /// Port; none for the default of the transport.
     pub port: Option<u16>,
     /// How to reach it.
     pub transport: Transport,
@@ -269,6 +269,17 @@ impl fmt::Display for Host {
             Self::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
             Self::Name(name) => f.write_str(name),
         }
+    }
+}
+
+impl fmt::Display for Gateway {
+    /// Writes `host:port/transport`, without the port where none is given.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        write!(f, "/{}", self.transport)
     }
 }
 

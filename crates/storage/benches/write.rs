@@ -268,6 +268,7 @@ fn record(serial: u64) -> CallRecord {
         to: "+14255550101".into(),
         trunk_in: Some(TrunkId::parse("carrier-a").unwrap()),
         trunk_out: Some(TrunkId::parse("carrier-b").unwrap()),
+        signalling: Default::default(),
         attempts: 1,
         started_unix_ms: ACT.now_unix_ms,
         rang_after: Some(Duration::from_millis(180)),

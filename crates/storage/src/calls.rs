@@ -11,19 +11,19 @@ statements! {
     // One trip for a whole batch: an array of records, each an array in the order of the columns.
     INSERT = sqlite "INSERT INTO calls (id, started_ms, from_user, to_user, trunk_in, trunk_out, attempts, rang_ms, \
         answered_ms, ended_ms, sip, q850, ended_by, stage, ended_trunk, detail, caller_media, \
-        callee_media) \
+        callee_media, signalling) \
         SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, \
         value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, \
-        value->>15, value->>16, value->>17 \
+        value->>15, value->>16, value->>17, value->>18 \
         FROM json_each($1) WHERE TRUE ON CONFLICT (id) DO NOTHING"
         postgres "INSERT INTO calls (id, started_ms, from_user, to_user, trunk_in, trunk_out, attempts, rang_ms, \
         answered_ms, ended_ms, sip, q850, ended_by, stage, ended_trunk, detail, caller_media, \
-        callee_media) \
+        callee_media, signalling) \
         SELECT value->>0, CAST(value->>1 AS BIGINT), value->>2, value->>3, value->>4, value->>5, \
         CAST(value->>6 AS BIGINT), CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
         CAST(value->>9 AS BIGINT), CAST(value->>10 AS BIGINT), CAST(value->>11 AS BIGINT), \
         value->>12, value->>13, value->>14, value->>15, NULLIF(value->16, 'null'), \
-        NULLIF(value->17, 'null') \
+        NULLIF(value->17, 'null'), NULLIF(value->18, 'null') \
         FROM jsonb_array_elements($1) AS record (value) ON CONFLICT (id) DO NOTHING";
     BY_ID = "SELECT * FROM calls WHERE id = $1";
     LIST = "SELECT * FROM calls \
@@ -124,6 +124,7 @@ fn columns(record: &CallRecord) -> serde_json::Value {
         cause.detail,
         record.caller_media.as_ref().map(Media::from),
         record.callee_media.as_ref().map(Media::from),
+        record.signalling,
     ])
 }
 
@@ -134,6 +135,8 @@ fn read(row: &Row) -> Result<CallRecord, Error> {
         to: row.read("to_user")?,
         trunk_in: row.parse_optional("trunk_in")?,
         trunk_out: row.parse_optional("trunk_out")?,
+        // Records of older versions have none.
+        signalling: row.read_json("signalling")?.unwrap_or_default(),
         attempts: row.narrow("attempts")?,
         started_unix_ms: row.read("started_ms")?,
         rang_after: row.read::<Option<i64>>("rang_ms")?.map(duration),

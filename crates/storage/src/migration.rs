@@ -26,6 +26,7 @@ const MIGRATIONS: &[(&str, &str, &str)] = &[
     migration!("0004_numbers"),
     migration!("0005_requests"),
     migration!("0006_bounds"),
+    migration!("0007_signalling"),
 ];
 
 /// How often a fresh SQLite file is tried again when another process migrates it at the same moment.

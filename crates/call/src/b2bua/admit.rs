@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use trunkline_media::offer::Error;
 use trunkline_media::{Direction, Local, MediaSession};
-use trunkline_model::{Reliability, Trunk};
+use trunkline_model::{Reliability, Signalling, Trunk};
 use trunkline_sip::header::Name;
 use trunkline_sip::message::Message;
 use trunkline_sip::transport::Flow;
@@ -71,6 +71,8 @@ impl B2bua {
             NewCall {
                 id,
                 who: ready.who,
+                signalling: asked.signalling(),
+                started_unix_ms: self.core.unix_ms(now),
                 dialled: asked.to,
                 route: admitted.route,
                 hops_left: request.max_forwards().unwrap_or(HOPS).min(HOPS).saturating_sub(1),
@@ -172,6 +174,14 @@ impl B2bua {
 }
 
 impl Asked {
+    pub(super) fn signalling(&self) -> Signalling {
+        Signalling {
+            source: Some(self.source),
+            caller_call_id: self.call_id.clone(),
+            ..Signalling::default()
+        }
+    }
+
     /// Returns what an INVITE asks that came on a path.
     pub fn of(request: &Message, flow: Flow) -> Self {
         asked(request, flow)
@@ -190,10 +200,8 @@ fn prack(request: &Message, ours: Reliability) -> Prack {
 }
 
 pub(super) fn asked(request: &Message, flow: Flow) -> Asked {
-    let user = |uri: Option<std::borrow::Cow<'_, str>>| {
-        let text = uri.unwrap_or_default();
-        text.chars().filter(|c| !c.is_control()).take(USER_MAX).collect::<String>()
-    };
+    let kept = |text: &str| text.chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect::<String>();
+    let user = |uri: Option<std::borrow::Cow<'_, str>>| kept(&uri.unwrap_or_default());
     let from = request.from().ok();
     let from = from.as_ref().and_then(|from| from.uri().ok()).and_then(|uri| uri.user());
     let to = request.uri().ok();
@@ -202,8 +210,10 @@ pub(super) fn asked(request: &Message, flow: Flow) -> Asked {
         transport: flow.transport,
         from: user(from),
         to: user(to.and_then(|uri| uri.user())),
+        call_id: kept(request.header(Name::CallId).unwrap_or_default()),
     }
 }
 
-/// Longest user part kept in records and looked up: a number with parameters of RFC 4694 stays below.
-const USER_MAX: usize = 128;
+/// Longest user part kept in records and looked up, and longest Call-ID: a number with parameters of RFC 4694 stays below,
+/// and so do the random numbers and hosts that Call-IDs are made of.
+const TEXT_MAX: usize = 128;

@@ -32,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) requests: HashMap<RequestId, Purpose>,
     pub(crate) totals: Totals,
     pub(crate) draining: bool,
+    /// An instant, and the same moment in milliseconds of the Unix epoch.
+    pub(crate) clock: (Instant, i64),
     rng: ChaCha8Rng,
     calls_begun: u64,
     bridges_begun: u64,
@@ -117,6 +119,7 @@ impl Timers {
 impl Core {
     pub(crate) fn new(config: Config, ua: UserAgent, trunks: Trunks, ports: PortPool, seed: u64) -> Self {
         Self {
+            clock: config.anchor,
             config,
             ua,
             trunks,
@@ -151,9 +154,10 @@ impl Core {
 
     /// Returns a moment in milliseconds of the Unix epoch.
     pub(crate) fn unix_ms(&self, at: Instant) -> i64 {
-        let (anchor, unix_ms) = self.config.anchor;
-        let after = i64::try_from(at.saturating_duration_since(anchor).as_millis()).unwrap_or(i64::MAX);
-        unix_ms.saturating_add(after)
+        let (anchor, unix_ms) = self.clock;
+        let whole_ms = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        let (after, before) = (at.saturating_duration_since(anchor), anchor.saturating_duration_since(at));
+        unix_ms.saturating_add(whole_ms(after)).saturating_sub(whole_ms(before))
     }
 
     pub(crate) fn event(&mut self, event: CallEvent) {

@@ -91,6 +91,7 @@ impl B2bua {
         self.core.totals.ended += 1;
         let record = CallRecord {
             call,
+            signalling: asked.signalling(),
             from: asked.from,
             to: asked.to,
             trunk_in: trunk,

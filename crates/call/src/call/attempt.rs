@@ -127,7 +127,8 @@ impl Call {
 
         self.tried.push((trunk.id.clone(), gateway.clone()));
         let waits = self.has_more(core, now);
-        let params = self.invite_params(core, trunk, &gateway, offer);
+        let call_id = format!("{:016x}{:016x}", core.random(), core.random());
+        let params = self.invite_params(core, trunk, &gateway, (call_id.clone(), offer));
         let session = match core.ua.invite(now, params) {
             Ok(session) => session,
             Err(error) => {
@@ -143,6 +144,9 @@ impl Call {
             core.timers.set(serial, CallTimer::Response, now + core.config.limits.response_max);
         }
         self.stage = Stage::Routing;
+        self.signalling.callee_call_id = Some(call_id);
+        self.signalling.gateway = Some(gateway.to_string());
+        self.signalling.callee_status = None;
         let attempt = u16::try_from(self.tried.len()).unwrap_or(u16::MAX);
         core.event(CallEvent::Attempt {
             call: self.id,
@@ -165,7 +169,13 @@ impl Call {
     }
 
     /// Writes the INVITE for a gateway: nothing of the caller's own INVITE is copied into it.
-    fn invite_params(&self, core: &Core, trunk: &Trunk, gateway: &Gateway, offer: Bytes) -> InviteParams {
+    fn invite_params(
+        &self,
+        core: &Core,
+        trunk: &Trunk,
+        gateway: &Gateway,
+        (call_id, offer): (String, Bytes),
+    ) -> InviteParams {
         let (domain, authority) = domains(trunk, gateway);
         let user = escape_user(&self.route.dial).into_owned();
         let mut headers = Headers::new();
@@ -178,7 +188,7 @@ impl Call {
             from: self.who.from(&domain),
             to: format!("<sip:{user}@{domain}>"),
             contact_user: None,
-            call_id: None,
+            call_id: Some(call_id),
             max_forwards: self.hops_left,
             routes: Vec::new(),
             headers,
@@ -249,9 +259,14 @@ impl Call {
         let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.session == session) else {
             return;
         };
+        if attempt.rings && matches!(failure, Failure::Timeout) {
+            // Nobody answered: that is the called person's doing and no fault of the gateway.
+            return self.give_up_ringing(core, now);
+        }
         let status = failure.status();
         let (silent, said, detail) = match failure {
             Failure::Response(response) => {
+                self.signalling.callee_status = Some(status);
                 if let (503, Some(wait)) = (status, retry_after(response)) {
                     core.trunks.retry_after(&attempt.trunk.id, &attempt.gateway, wait, now);
                 }
@@ -259,10 +274,6 @@ impl Call {
             }
             Failure::Timeout => (true, Reason::default(), "the gateway did not answer".to_owned()),
             Failure::Transport => (true, Reason::default(), "the transport to the gateway failed".to_owned()),
-        if attempt.rings && matches!(failure, Failure::Timeout) {
-            // Nobody answered: that is the called person's doing and no fault of the gateway.
-            return self.give_up_ringing(core, now);
-        }
             Failure::Resolve(error) => {
                 (true, Reason::default(), format!("the gateway was not found: {error}"))
             }
@@ -287,6 +298,22 @@ impl Call {
             Stage::Admission | Stage::Routing | Stage::Answered => (408, Q850::TIMER_EXPIRY),
         };
         self.end_by_us(core, now, status, q850, "not answered in time");
+    }
+
+    /// Tries the same gateway again with other ports, where another program holds those that it was told.
+    ///
+    /// The caller must not have been told of its own yet.
+    pub(super) fn try_other_ports(&mut self, core: &mut Core, now: Instant) -> bool {
+        if self.attempt.is_none() || self.caller.is_described() || self.unbound >= UNBOUND_MAX {
+            return false;
+        }
+        self.unbound += 1;
+        self.hang_up_attempt(core, now, Reason::default());
+        self.gateway_lives_no_more(core);
+        self.attempt = None;
+        // The gateway has done nothing wrong.
+        self.tried.pop();
+        self.next_attempt(core, now)
     }
 
     fn hang_up_attempt(&mut self, core: &mut Core, now: Instant, reason: Reason) {
@@ -329,6 +356,10 @@ impl Call {
         core.timers.stop(serial, CallTimer::Ring);
     }
 }
+
+/// Pairs of ports that are tried for one call. A program that holds a few is passed over; where all are held, the caller
+/// should not have to wait.
+const UNBOUND_MAX: u8 = 3;
 
 /// Reads Retry-After: seconds, then parameters and comments that don't matter here (RFC 3261 §20.33).
 fn retry_after(response: &Message) -> Option<Duration> {

@@ -114,6 +114,16 @@ impl Call {
         self.finish(core, now, cause, Reason::q850(q850));
     }
 
+    /// Ends the call after a panic, wherever that has left it.
+    pub(crate) fn abandon(&mut self, core: &mut Core, now: Instant) {
+        if self.end.is_some() {
+            // It was ending already; its record must not wait for what may never come.
+            return self.record(core, BridgeStats::default());
+        }
+        // Q.850 41: temporary failure.
+        self.end_by_us(core, now, 500, Q850(41), "an error in this program");
+    }
+
     pub(super) fn cause(&self, sip: u16, q850: Q850, ended_by: Party, detail: String) -> Cause {
         Cause { sip, q850, ended_by, stage: self.stage, trunk: None, detail }
     }
@@ -168,8 +178,9 @@ impl Call {
             to: self.dialled.clone(),
             trunk_in: Some(self.caller.trunk.id.clone()),
             trunk_out: self.trunk_out.as_ref().map(|trunk| trunk.id.clone()),
+            signalling: self.signalling.clone(),
             attempts: u16::try_from(self.tried.len()).unwrap_or(u16::MAX),
-            started_unix_ms: core.unix_ms(self.started),
+            started_unix_ms: self.started_unix_ms,
             rang_after: self.rang.map(since),
             answered_after: self.answered.map(since),
             ended_after: since(end.at),

@@ -52,8 +52,8 @@ pub(crate) struct World {
     pub(crate) names: HashMap<String, Vec<IpAddr>>,
     /// Whether the media worker answers a close.
     pub(crate) worker_is_stuck: bool,
-    /// Whether the media worker finds its ports taken.
-    pub(crate) ports_are_taken: bool,
+    /// How many more times the media worker finds its ports taken.
+    pub(crate) ports_taken: u32,
     /// How many datagrams of media went out to each address.
     pub(crate) media: HashMap<SocketAddr, Vec<Vec<u8>>>,
     /// How many RTP packets each port of an end has sent.
@@ -181,7 +181,7 @@ impl World {
             closed: HashSet::new(),
             names: HashMap::new(),
             worker_is_stuck: false,
-            ports_are_taken: false,
+            ports_taken: 0,
             media: HashMap::new(),
             spoken: HashMap::new(),
             wires: VecDeque::new(),
@@ -479,7 +479,8 @@ impl World {
                 self.b2bua.handle_input(self.now, Input::Sip(input));
             }
             Output::OpenBridge(open) => {
-                if self.ports_are_taken {
+                if self.ports_taken > 0 {
+                    self.ports_taken -= 1;
                     let event = BridgeEvent::Failed;
                     self.b2bua.handle_input(self.now, Input::Bridge { bridge: open.bridge, event });
                     return;

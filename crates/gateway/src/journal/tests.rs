@@ -10,6 +10,7 @@ pub(super) fn record(serial: u64) -> CallRecord {
         to: "+14255550101".to_owned(),
         trunk_in: None,
         trunk_out: None,
+        signalling: Default::default(),
         attempts: 0,
         started_unix_ms: 1,
         rang_after: None,

@@ -2,7 +2,9 @@
 
 use crate::database::Database;
 use std::time::Duration;
-use trunkline_model::{CallId, CallRecord, Cause, LegQuality, NodeId, Party, Q850, Stage, TrunkId};
+use trunkline_model::{
+    CallId, CallRecord, Cause, LegQuality, NodeId, Party, Q850, Signalling, Stage, TrunkId,
+};
 use trunkline_storage::{Error, Store, calls};
 
 crate::on_both_engines! {
@@ -102,6 +104,13 @@ pub(crate) fn answered_call(serial: u64) -> CallRecord {
         to: "+14255550101".into(),
         trunk_in: Some(TrunkId::parse("carrier-a").unwrap()),
         trunk_out: Some(TrunkId::parse("carrier-b").unwrap()),
+        signalling: Signalling {
+            source: Some("192.0.2.1:5060".parse().unwrap()),
+            caller_call_id: "a84b4c76e66710@192.0.2.1".into(),
+            callee_call_id: Some("1".repeat(32)),
+            gateway: Some("192.0.2.9:5060/udp".into()),
+            callee_status: Some(200),
+        },
         attempts: 2,
         started_unix_ms: i64::try_from(serial).unwrap() * 1_000,
         rang_after: Some(Duration::from_millis(180)),
@@ -124,6 +133,7 @@ fn refused_call(serial: u64) -> CallRecord {
     CallRecord {
         trunk_in: None,
         trunk_out: None,
+        signalling: Signalling::default(),
         attempts: 0,
         rang_after: None,
         answered_after: None,
