@@ -192,7 +192,12 @@ impl Config {
     pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
-        Self::parse(path, &text)
+        let mut loaded = Self::parse(path, &text)?;
+        // Beside the file that names it, wherever the program was started.
+        if let (Some(rules), Some(folder)) = (&mut loaded.config.numbers.rules, path.parent()) {
+            *rules = folder.join(&*rules);
+        }
+        Ok(loaded)
     }
 
     /// Checks the text of a file; the path is for messages only.

@@ -22,3 +22,31 @@ pub(crate) fn load(numbers: &Numbers) -> anyhow::Result<RuleBook> {
         Some(table) => book.with_active(table).context("numbers.table"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use trunkline_api::Environment;
+
+    fn numbers(rules: Option<&str>, table: Option<&str>) -> Numbers {
+        let rules = rules.map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config").join(file));
+        Numbers { rules, table: table.map(str::to_owned), inbound: Vec::new(), environment: Environment::Test }
+    }
+
+    #[test]
+    fn the_sandbox_sells_by_the_default_table_with_wide_quotas() {
+        let (sandbox, default) = (load(&numbers(Some("sandbox-rules.toml"), None)).unwrap(), RuleBook::default());
+        let ((name, sandbox), (default_name, default)) = (sandbox.active(), default.active());
+        assert_eq!((name, &sandbox.offers), (default_name, &default.offers));
+        assert!(sandbox.limits.searches_per_tenant_per_week > default.limits.searches_per_tenant_per_week);
+    }
+
+    #[test]
+    fn another_table_can_be_named_and_one_that_is_not_there_is_refused() {
+        assert_eq!(load(&numbers(None, Some("acs-ga"))).unwrap().active().0, "acs-ga");
+        let error = load(&numbers(None, Some("acs-gb"))).unwrap_err();
+        assert!(format!("{error:#}").contains("acs-gb"), "{error:#}");
+        assert!(format!("{:#}", load(&numbers(Some("none.toml"), None)).unwrap_err()).contains("none.toml"));
+    }
+}

@@ -8,6 +8,7 @@ mod install;
 mod packages;
 mod run;
 mod shell;
+mod stock;
 mod test;
 
 use clap::{Parser, Subcommand};

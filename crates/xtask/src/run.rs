@@ -3,6 +3,7 @@
 use crate::child::Running;
 use crate::install::{self, BUILD};
 use crate::shell::{cargo, root, run as run_command, say};
+use crate::stock;
 use anyhow::{Context, Result};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -35,12 +36,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut sandbox = Command::new(&binary);
     sandbox.args(["sandbox", "--ready-json"]).current_dir(root());
     let (mut sandbox, sandbox_ready) = Running::start("sandbox", &mut sandbox)?;
+    let connection = stock::ensure(&binary, &options.config)?;
     say(format!("starting the gateway with {}", options.config.display()));
     let mut gateway = Command::new(&binary);
     gateway.args(["serve", "--ready-json", "--config"]).arg(&options.config).current_dir(root());
     let (mut gateway, gateway_ready) = Running::start("gateway", &mut gateway)?;
 
     println!("\ngateway: {}\nsandbox: {}", gateway_ready.trim(), sandbox_ready.trim());
+    print!("{}", clients(&binary, &connection, &gateway_ready));
     println!("\nPlace the first call, in another terminal of this folder. It is echoed, and recorded:");
     println!("  {} call +14255550100 --play {GREETING} --record echo.wav", shown(&binary));
     println!("\nOther numbers, such as a digit menu: {} sandbox --help", shown(&binary));
@@ -59,6 +62,29 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Tells how the official clients reach the gateway, with an example to paste.
+fn clients(binary: &Path, connection: &str, ready: &str) -> String {
+    let ready: serde_json::Value = serde_json::from_str(ready).unwrap_or_default();
+    let ca = ready["ca_certificate"].as_str().unwrap_or_default();
+    format!(
+        "\nThe clients of Azure Communication Services work with this connection string:\n  {connection}\n\
+         and trust this CA: {ca}\n\
+         \nBuy a number with the Python client (pip install azure-communication-phonenumbers):\n\
+         REQUESTS_CA_BUNDLE={ca} python3 - <<'EOF'\n\
+         from azure.communication.phonenumbers import *\n\
+         client = PhoneNumbersClient.from_connection_string(\"{connection}\")\n\
+         capabilities = PhoneNumberCapabilities(calling=\"inbound+outbound\", sms=\"none\")\n\
+         found = client.begin_search_available_phone_numbers(\n    \
+             \"US\", \"geographic\", \"application\", capabilities, area_code=\"206\", polling_interval=1).result()\n\
+         client.begin_purchase_phone_numbers(found.search_id, polling_interval=1).result()\n\
+         print([number.phone_number for number in client.list_purchased_phone_numbers()])\n\
+         EOF\n\
+         \nCalls to +12065550100 are refused until it is bought; then it rings, and the sandbox echoes:\n  \
+         {} call +12065550100 --play {GREETING} --record echo.wav\n",
+        shown(binary)
+    )
 }
 
 /// Returns a path as one would type it in the root of the workspace.
