@@ -28,6 +28,8 @@ pub struct Metrics {
     pub sip_stray: Counter,
     /// Requests refused because a table was full.
     pub sip_overloaded: Counter,
+    /// Requests of unknown sources answered 403.
+    pub strangers_turned_away: Counter,
     /// Requests of unknown sources dropped without an answer.
     pub calls_from_strangers_ignored: Counter,
     /// Refused calls of unknown sources that left neither an event nor a record.
@@ -388,6 +390,8 @@ impl Metrics {
         text.counter("trunkline_sip_stray_total", "Messages that belong to nothing here.", &self.sip_stray);
         let help = "Requests refused because a table was full.";
         text.counter("trunkline_sip_overloaded_total", help, &self.sip_overloaded);
+        let help = "Requests of unknown sources answered 403.";
+        text.counter("trunkline_sip_turned_away_total", help, &self.strangers_turned_away);
         let help = "Requests of unknown sources dropped without an answer.";
         text.counter("trunkline_sip_ignored_total", help, &self.calls_from_strangers_ignored);
         let help = "Refused calls of unknown sources without an event and a record, for there were too many.";

@@ -331,6 +331,7 @@ impl Signalling {
         self.metrics.sip_overloaded.catch_up(sip.overloaded);
         let totals = self.b2bua.totals();
         self.metrics.calls_from_strangers_ignored.catch_up(totals.ignored);
+        self.metrics.strangers_turned_away.catch_up(self.b2bua.totals().turned_away);
         self.metrics.calls_unreported.catch_up(totals.refused_unreported);
         self.metrics.stream_connections.set(self.net.connections() as u64);
         if now >= self.trunks_due {
