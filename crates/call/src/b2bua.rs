@@ -164,6 +164,8 @@ pub struct B2bua {
     calls: HashMap<u64, Call>,
     /// The call that is being handled.
     current: Option<u64>,
+    /// Messages that wait for the rest of a [`B2bua::drain`]; empty in between, and kept for its memory.
+    messages: Vec<Transmit>,
     strangers: Strangers,
     refused_lately: RefusedLately,
 }
@@ -195,7 +197,15 @@ impl B2bua {
         let core = Core::new(config, ua, trunks, ports, seed ^ 0x6361_6c6c);
         let strangers = Strangers::new(seed ^ 0x7374_7261, now);
         let refused_lately = RefusedLately::new(seed ^ 0x6c61_7465);
-        Ok(Self { core, table, calls: HashMap::new(), current: None, strangers, refused_lately })
+        Ok(Self {
+            core,
+            table,
+            calls: HashMap::new(),
+            current: None,
+            messages: Vec::new(),
+            strangers,
+            refused_lately,
+        })
     }
 
     /// Takes in a message, a failure, an answer to a look-up, or news of a bridge.
@@ -329,18 +339,21 @@ impl B2bua {
         }
     }
 
+    /// Acts on what the user agent says. Its messages go out behind everything else that comes of it: media may
+    /// follow on the heels of an ACK or a 200, and the bridge must know of the answer by then.
     fn drain(&mut self, now: Instant) {
+        let mut messages = std::mem::take(&mut self.messages);
         while let Some(output) = self.core.ua.poll_output() {
             match output {
-                sip::user_agent::Output::Transmit(transmit) => {
-                    self.core.outputs.push_back(Output::Transmit(transmit));
-                }
+                sip::user_agent::Output::Transmit(transmit) => messages.push(transmit),
                 sip::user_agent::Output::Resolve { query, host, port, transport } => {
                     self.core.outputs.push_back(Output::Resolve { query, host, port, transport });
                 }
                 sip::user_agent::Output::Event(event) => self.handle_event(now, event),
             }
         }
+        self.core.outputs.extend(messages.drain(..).map(Output::Transmit));
+        self.messages = messages;
     }
 
     fn handle_event(&mut self, now: Instant, event: Event) {

@@ -308,17 +308,26 @@ impl World {
     }
 
     /// Returns the RTP packets that came to an end's port: payload type, sequence, timestamp, first byte, length.
+    /// Those that only keep the path open are left out.
     pub(crate) fn heard(&self, end: usize, port: u16) -> Vec<(u8, u16, u32, u8, usize)> {
-        let at = SocketAddr::new(self.ends[end].at.ip(), port);
-        let packets = self.media.get(&at).into_iter().flatten();
+        let packets = self.rtp(end, port).filter(|packet| !is_silent(packet));
         packets
-            .filter(|bytes| !rtp::is_rtcp(bytes))
-            .map(|bytes| {
-                let packet = rtp::parse(bytes).unwrap();
+            .map(|packet| {
                 let first = packet.payload.first().copied().unwrap_or_default();
                 (packet.payload_type, packet.sequence, packet.timestamp, first, packet.payload.len())
             })
             .collect()
+    }
+
+    /// Returns how many packets came to an end's port that only keep the path open.
+    pub(crate) fn kept_alive(&self, end: usize, port: u16) -> usize {
+        self.rtp(end, port).filter(is_silent).count()
+    }
+
+    fn rtp(&self, end: usize, port: u16) -> impl Iterator<Item = rtp::Packet<'_>> {
+        let at = SocketAddr::new(self.ends[end].at.ip(), port);
+        let packets = self.media.get(&at).into_iter().flatten();
+        packets.filter(|bytes| !rtp::is_rtcp(bytes)).map(|bytes| rtp::parse(bytes).unwrap())
     }
 
     pub(crate) fn run_ms(&mut self, millis: u64) {
@@ -402,7 +411,25 @@ impl World {
                 }
                 end.ua.handle_input(self.now, input);
             }
-            None => self.b2bua.handle_input(self.now, Input::Sip(input)),
+            None => {
+                self.b2bua.handle_input(self.now, Input::Sip(input));
+                self.act_bridges_first();
+            }
+        }
+    }
+
+    /// Acts on what came of one message. A peer may send media at once when it has our ACK or 200, so no bridge may
+    /// be told of it behind that.
+    fn act_bridges_first(&mut self) {
+        let outputs: Vec<Output> = std::iter::from_fn(|| self.b2bua.poll_output()).collect();
+        let mut sent = false;
+        for output in &outputs {
+            sent |= matches!(output, Output::Transmit(_));
+            let tells_bridge = matches!(output, Output::OpenBridge(_) | Output::UpdateBridge { .. });
+            assert!(!(sent && tells_bridge), "a bridge is told behind a message: {outputs:?}");
+        }
+        for output in outputs {
+            self.act(output);
         }
     }
 
@@ -661,6 +688,16 @@ pub(crate) fn rtp_of(sdp: &str) -> SocketAddr {
     let port: u16 = line("m=audio ").split(' ').next().unwrap().parse().unwrap();
     let ip: IpAddr = line("c=IN IP4 ").parse().unwrap();
     SocketAddr::new(ip, port)
+}
+
+/// Whether a packet is nothing but silence, which no end of these tests sends.
+fn is_silent(packet: &rtp::Packet<'_>) -> bool {
+    let silence = match packet.payload_type {
+        0 => 0xff,
+        8 => 0xd5,
+        _ => return false,
+    };
+    packet.payload.iter().all(|byte| *byte == silence)
 }
 
 /// Returns the direction of a description.
