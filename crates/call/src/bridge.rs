@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use trunkline_media::{Channel, Direction, LegConfig, LegTimer, RtpLeg, Transmit};
+use trunkline_media::{Channel, Direction, LegConfig, LegTimer, Negotiated, RtpLeg, Transmit};
 
 /// How a bridge is made.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,23 @@ struct End {
     latch: Vec<IpNet>,
     seed: u64,
     heard: bool,
+    /// When the path to the peer is kept open if nothing was sent since then; none while it takes nothing.
+    quiet: Option<Quiet>,
 }
+
+/// Waiting for a leg to be quiet for too long.
+#[derive(Debug, Clone, Copy)]
+struct Quiet {
+    since: Instant,
+    until: Instant,
+}
+
+/// How soon a leg that has agreed on media and is sent nothing gets a silent packet: the callee's hears nothing before
+/// the answer, and a carrier that sends to where RTP comes from would send no early media.
+const FIRST_QUIET: Duration = Duration::from_millis(200);
+
+/// How long a leg may be sent nothing: RFC 6263 §6 has 15 s, below the 30 s that NATs keep a binding.
+const QUIET_MAX: Duration = Duration::from_secs(15);
 
 /// Why a bridge wants to be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +68,8 @@ pub enum BridgeTimer {
     Leg(Side, LegTimer),
     /// No RTP has come from either side for too long.
     Silence,
+    /// Nothing has gone to that side for too long.
+    KeepAlive(Side),
 }
 
 impl Bridge {
@@ -100,6 +118,7 @@ impl Bridge {
             }
             BridgeCommand::Negotiated { side, negotiated } => {
                 let end = self.end(side);
+                end.expect_quiet(now, &negotiated);
                 match &mut end.leg {
                     Some(leg) => leg.update(now, negotiated),
                     None => {
@@ -122,6 +141,7 @@ impl Bridge {
                 leg.handle_timeout(now);
             }
             self.relay(now, side);
+            self.end(side).break_quiet(now);
         }
         if self.silent_at.is_some_and(|at| at <= now) {
             self.judge_silence(now);
@@ -149,11 +169,18 @@ impl Bridge {
             let (at, timer) = end.leg.as_ref()?.poll_timeout()?;
             Some((at, BridgeTimer::Leg(side, timer)))
         };
+        let quiet = |side, end: &End| end.quiet.map(|quiet| (quiet.until, BridgeTimer::KeepAlive(side)));
         let silence = self.silent_at.map(|at| (at, BridgeTimer::Silence));
-        [of(Side::Caller, &self.caller), of(Side::Callee, &self.callee), silence]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
+        [
+            of(Side::Caller, &self.caller),
+            of(Side::Callee, &self.callee),
+            silence,
+            quiet(Side::Caller, &self.caller),
+            quiet(Side::Callee, &self.callee),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
     }
 
     /// Says goodbye to both peers by RTCP. Drain [`poll_transmit`](Self::poll_transmit), close the sockets, and send
@@ -162,7 +189,9 @@ impl Bridge {
         self.gate = Gate::Closed;
         self.silent_at = None;
         for side in Side::BOTH {
-            if let Some(leg) = &mut self.end(side).leg {
+            let end = self.end(side);
+            end.quiet = None;
+            if let Some(leg) = &mut end.leg {
                 leg.close(now);
             }
         }
@@ -236,6 +265,32 @@ impl Bridge {
 
 impl End {
     fn new(latch: Vec<IpNet>, seed: u64) -> Self {
-        Self { leg: None, latch, seed, heard: false }
+        Self { leg: None, latch, seed, heard: false, quiet: None }
+    }
+
+    /// Starts, goes on with or stops waiting for quiet, as media is agreed anew.
+    fn expect_quiet(&mut self, now: Instant, negotiated: &Negotiated) {
+        if !negotiated.may_send() {
+            self.quiet = None;
+            return;
+        }
+        let before = self.leg.as_ref().and_then(RtpLeg::negotiated);
+        let moved = before.is_none_or(|before| before.remote_rtp != negotiated.remote_rtp);
+        if moved || self.quiet.is_none() {
+            self.quiet = Some(Quiet { since: now, until: now + FIRST_QUIET });
+        }
+    }
+
+    /// Keeps the path to the peer open if nothing was sent for too long.
+    fn break_quiet(&mut self, now: Instant) {
+        let Some((quiet, leg)) = self.quiet.filter(|quiet| quiet.until <= now).zip(self.leg.as_mut()) else {
+            return;
+        };
+        let last = leg.stats().last_sent.filter(|last| *last > quiet.since);
+        let since = last.filter(|last| *last + QUIET_MAX > now).unwrap_or(now);
+        if since == now && last != Some(now) {
+            leg.keep_alive(now);
+        }
+        self.quiet = Some(Quiet { since, until: since + QUIET_MAX });
     }
 }

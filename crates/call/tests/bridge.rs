@@ -301,3 +301,45 @@ fn a_bridge_says_goodbye_by_rtcp_and_knows_what_it_saw() {
     assert_eq!(stats.caller.unwrap().packets_received, 10);
     assert_eq!(stats.callee.unwrap().packets_sent, 10);
 }
+
+const SILENCE: [u8; 160] = [0xff; 160];
+
+fn keep_alive(side: Side) -> Sent {
+    (side, SocketAddr::from(if side == Side::Caller { CALLER } else { CALLEE }), 0, SILENCE.to_vec())
+}
+
+#[test]
+fn a_callee_that_may_not_be_heard_from_yet_learns_where_to_send_early_media() {
+    let mut talk = Talk::closed();
+    talk.agree(Side::Callee, negotiated(CALLEE, Codec::Pcmu, 20, Direction::SendRecv));
+    assert_eq!(talk.wait(199), []);
+    assert_eq!(talk.wait(1), [keep_alive(Side::Callee)]);
+    assert_eq!(talk.wait(14_999), []);
+    assert_eq!(talk.wait(1), [keep_alive(Side::Callee)]);
+}
+
+#[test]
+fn a_leg_that_is_sent_to_is_kept_open_only_when_that_ends() {
+    let mut talk = Talk::open((Codec::Pcmu, 20), (Codec::Pcmu, 20));
+    for _ in 0..1000 {
+        talk.wait(20);
+        let to_callee: Vec<_> = talk.say(Side::Caller, 0, &[0x55; 160]);
+        assert_eq!(to_callee.len(), 1);
+    }
+    // The callee has been silent: the caller is kept open meanwhile. Now the caller falls silent too.
+    let later = talk.wait(14_990);
+    assert!(later.iter().all(|(side, ..)| *side == Side::Caller), "{later:?}");
+    assert!(talk.wait(20).contains(&keep_alive(Side::Callee)));
+    let sent = talk.bridge.stats().callee.unwrap().packets_sent;
+    assert_eq!(sent, 1000, "what only keeps a path open is not counted as audio");
+}
+
+#[test]
+fn nothing_is_sent_to_a_leg_on_hold() {
+    let mut talk = Talk::open((Codec::Pcmu, 20), (Codec::Pcmu, 20));
+    for side in Side::BOTH {
+        let peer = if side == Side::Caller { CALLER } else { CALLEE };
+        talk.agree(side, negotiated(peer, Codec::Pcmu, 20, Direction::RecvOnly));
+    }
+    assert_eq!(talk.wait(60_000), []);
+}

@@ -189,6 +189,15 @@ impl RtpLeg {
         self.sender.handle_frame(now, frame, target, &mut self.queue, &mut self.stats);
     }
 
+    /// Sends a silent packet where audio would go, so that NAT bindings stay and a peer that answers to where RTP comes
+    /// from knows where that is (RFC 6263, in a codec that was agreed on, for not every peer takes unknown ones).
+    ///
+    /// Nothing is sent while the peer takes nothing, or during an event. When it is needed is the owner's to know.
+    pub fn keep_alive(&mut self, now: Instant) {
+        let target = self.target();
+        self.sender.keep_alive(now, target, &mut self.queue, &mut self.stats);
+    }
+
     /// Queues digits to be sent as telephone events, or as tones where the peer takes no events.
     pub fn send_digits(
         &mut self,

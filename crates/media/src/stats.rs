@@ -17,6 +17,8 @@ pub struct LegStats {
     pub sent: u64,
     /// Their payload bytes.
     pub sent_bytes: u64,
+    /// Silent packets sent only to keep the path open; not among [`sent`](Self::sent).
+    pub keep_alives: u64,
     /// Packets that never came, by sequence number (RFC 3550 A.3).
     pub lost: u64,
     /// Packets that came twice.
@@ -53,7 +55,7 @@ pub struct LegStats {
     pub last_received: Option<Instant>,
     /// When the first packet was sent.
     pub first_sent: Option<Instant>,
-    /// When the last packet was sent.
+    /// When the last packet was sent, one that keeps the path open included.
     pub last_sent: Option<Instant>,
 }
 

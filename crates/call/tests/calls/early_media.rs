@@ -324,3 +324,20 @@ fn an_answer_that_comes_before_the_prack_waits_for_it() {
     world.hang_up(CALLEE, callee);
     world.settle();
 }
+
+#[test]
+fn a_callee_that_sends_early_media_only_to_where_rtp_comes_from_gets_some_before_the_answer() {
+    let mut world = World::new();
+    let caller = world.dial(CALLER);
+    world.run_ms(50);
+    let callee = world.incoming(CALLEE);
+    let early = world.sdp(CALLEE, 6000, "0 101", "sendrecv");
+    world.ring_with(CALLEE, callee, 183, early);
+    world.run_ms(300);
+    assert_eq!(world.kept_alive(CALLEE, 6000), 1);
+    assert_eq!(world.heard(CALLEE, 6000), [], "and nothing of the caller");
+    world.run_for(Duration::from_secs(31));
+    assert_eq!(world.kept_alive(CALLEE, 6000), 3);
+    world.hang_up(CALLER, caller);
+    world.settle();
+}

@@ -2,6 +2,7 @@
 
 use crate::leg::LegTimer;
 use crate::leg::queue::{Channel, TransmitQueue};
+use crate::leg::send::KEEP_ALIVE_BYTES;
 use crate::rtcp::{self, Blocks, Compound, OwnReport, Rtcp, SenderInfo};
 use crate::stats::{LegStats, ReceptionReport};
 use rand::RngExt;
@@ -82,13 +83,14 @@ impl Reporter {
         }
         let Some((channel, remote)) = target else { return };
         // RFC 3550 §6.4: a sender's report when something was sent since the one before the last.
-        let sends = stats.sent > self.sent_reported;
-        self.sent_reported = stats.sent;
+        let packets = stats.sent + stats.keep_alives;
+        let sends = packets > self.sent_reported;
+        self.sent_reported = packets;
         let sent = sends.then(|| SenderInfo {
             ntp: self.ntp(now),
             rtp: rtp_now,
-            packets: stats.sent as u32,
-            octets: stats.sent_bytes as u32,
+            packets: packets as u32,
+            octets: (stats.sent_bytes + stats.keep_alives * KEEP_ALIVE_BYTES as u64) as u32,
         });
         let (last_sender_report, since_last_sender_report) =
             self.peer_report.map_or((0, 0), |(middle, at)| {

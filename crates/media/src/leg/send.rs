@@ -87,6 +87,9 @@ struct Wire<'a> {
 /// A leg that hears events ends each by itself within 200 ms of silence; only one that was taken away does not.
 const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// What a packet that only keeps a path open holds: 20 ms, which every peer takes.
+pub(super) const KEEP_ALIVE_BYTES: usize = 20 * crate::frame::UNITS_PER_MS as usize;
+
 /// Most samples of a tone made at once, when updates of its event were lost: a packet of 200 ms.
 const TONE_BLOCK_MAX: usize = crate::frame::PAYLOAD_BYTES_MAX;
 
@@ -138,6 +141,25 @@ impl Sender {
             FrameBody::ComfortNoise { payload } => self.comfort_noise(&mut wire, format, frame, payload),
             FrameBody::Event(update) => self.relay_event(&mut wire, format, frame, update),
         }
+    }
+
+    /// Sends 20 ms of silence, unless something is being sent.
+    pub(super) fn keep_alive(
+        &mut self,
+        now: Instant,
+        target: Option<SocketAddr>,
+        queue: &mut TransmitQueue,
+        stats: &mut LegStats,
+    ) {
+        let (Some(target), Some(format), None) = (target, self.format, self.current) else { return };
+        let timestamp = self.timeline.timestamp_at(now);
+        let marker = std::mem::replace(&mut self.line.spurt_due, true);
+        let silence = [g711::silence(format.codec); KEEP_ALIVE_BYTES];
+        let Self { line, timeline, .. } = self;
+        line.put(target, queue, format.payload_type, marker, timestamp, |bytes| bytes.extend(silence));
+        timeline.audio_sent(now, timestamp, KEEP_ALIVE_BYTES as u32);
+        stats.keep_alives += 1;
+        stats.last_sent = Some(now);
     }
 
     pub(super) fn push_digits(
@@ -402,6 +424,24 @@ impl Line {
         timestamp: u32,
         payload: impl FnOnce(&mut Vec<u8>),
     ) {
+        let stats = &mut *wire.stats;
+        let bytes = self.put(wire.target, wire.queue, payload_type, marker, timestamp, payload);
+        stats.sent_bytes += bytes as u64;
+        stats.sent += 1;
+        stats.first_sent.get_or_insert(wire.now);
+        stats.last_sent = Some(wire.now);
+    }
+
+    /// Queues the next packet, and returns how many bytes its payload has.
+    fn put(
+        &mut self,
+        target: SocketAddr,
+        queue: &mut TransmitQueue,
+        payload_type: u8,
+        marker: bool,
+        timestamp: u32,
+        payload: impl FnOnce(&mut Vec<u8>),
+    ) -> usize {
         let header = rtp::header(&rtp::Packet {
             payload_type,
             marker,
@@ -411,16 +451,14 @@ impl Line {
             payload: &[],
         });
         self.sequence = self.sequence.wrapping_add(1);
-        let stats = &mut *wire.stats;
-        wire.queue.push(Channel::Rtp, wire.target, |bytes| {
+        let mut length = 0;
+        queue.push(Channel::Rtp, target, |bytes| {
             bytes.extend(header);
             let start = bytes.len();
             payload(bytes);
-            stats.sent_bytes += (bytes.len() - start) as u64;
+            length = bytes.len() - start;
         });
-        stats.sent += 1;
-        stats.first_sent.get_or_insert(wire.now);
-        stats.last_sent = Some(wire.now);
+        length
     }
 }
 
