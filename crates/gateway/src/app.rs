@@ -6,7 +6,7 @@ mod rest;
 
 use crate::config::{Config, ConfigError, Loaded, Sip};
 use crate::journal::{Journal, JournalConfig};
-use crate::log::Logging;
+use crate::log::{Logging, masked};
 use crate::media_worker::Workers;
 use crate::metrics::{self, Metrics};
 use crate::net::{Bound, bind_tcp, bind_udp};
@@ -20,7 +20,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -77,7 +77,11 @@ async fn run(path: &Path, config: Config, ready_json: bool) -> anyhow::Result<()
     metrics.rtp_ports.set(ports.len() as u64 / 2);
     let ready = Ready::new(&config, &bound, ports.clone());
     let https = bind_https(&config)?;
-    let (store, spill) = open_store(&config).await?;
+    let Some(opened) = signals.unless_told_to_end(open(&config)).await else {
+        info!("ended before it began");
+        return Ok(());
+    };
+    let Opened { store, spill, routing, table } = opened?;
     let scrape = match config.metrics {
         Some(listen) => {
             Some(bind_tcp(listen).with_context(|| format!("cannot listen on {listen} for metrics"))?)
@@ -90,8 +94,7 @@ async fn run(path: &Path, config: Config, ready_json: bool) -> anyhow::Result<()
     let (reports_out, reports) = mpsc::channel(signalling::REPORTS_MAX);
     let workers =
         Workers::start(config.rtp.workers, &metrics, &reports_out).context("cannot start media workers")?;
-    let mut routing = Routing::new(store.clone(), config.clone());
-    let b2bua = b2bua(&config, &bound, ports, routing.build().await?)?;
+    let b2bua = b2bua(&config, &bound, ports, table)?;
     let streams = config.sip.streams;
     let metrics_for_task = Arc::clone(&metrics);
     let parts = Parts { b2bua, bound, streams, workers, reports, journal: events, metrics: metrics_for_task };
@@ -156,11 +159,21 @@ fn bind_https(config: &Config) -> anyhow::Result<rest::Sockets> {
     config.http.listen.iter().map(bind).collect()
 }
 
-async fn open_store(config: &Config) -> anyhow::Result<(Store, std::path::PathBuf)> {
+/// What the database has to be asked for before there can be calls.
+struct Opened {
+    store: Store,
+    spill: PathBuf,
+    routing: Routing,
+    table: Arc<RoutingTable>,
+}
+
+async fn open(config: &Config) -> anyhow::Result<Opened> {
     let directory = &config.storage.data_dir;
     std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let store = Store::open(&config.storage.url).await.context("cannot open storage")?;
-    Ok((store, directory.join("calls.spill.jsonl")))
+    let mut routing = Routing::new(store.clone(), config.clone());
+    let table = routing.build().await?;
+    Ok(Opened { store, spill: directory.join("calls.spill.jsonl"), routing, table })
 }
 
 fn b2bua(
@@ -233,6 +246,15 @@ impl Signals {
         })
     }
 
+    /// Does that work, or nothing when a signal to end comes first: there is nobody to take leave of yet.
+    async fn unless_told_to_end<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            _ = self.terminate.recv() => None,
+            _ = self.interrupt.recv() => None,
+        }
+    }
+
     /// Passes on what signals ask for until signalling has ended.
     async fn govern(
         &mut self,
@@ -291,6 +313,7 @@ async fn reload(path: &Path, started: &Config, rest: &Rest, routing: &Reload) {
             match &error {
                 ConfigError::Invalid(invalid) => {
                     for problem in &invalid.problems {
+                        let problem = masked(&problem.to_string());
                         error!(file = %path.display(), %problem, "the configuration cannot be used");
                     }
                 }

@@ -1,10 +1,14 @@
 //! Answers the user agent's questions where a host is.
 //!
-//! Addresses (A, AAAA) come from the system's resolver, hosts file included.
+//! Addresses (A, AAAA) come from the system's resolver, hosts file included. SRV and NAPTR records are not looked up: a
+//! host that is known by them only is written out as one gateway for each record.
+//!
+//! While the resolver fails, the last answer that it gave for a host goes on to be used.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use trunkline_model::Transport;
@@ -17,6 +21,15 @@ const LOOKUPS_MAX: usize = 32;
 
 /// How long a look-up may take. A caller who waits longer for the first INVITE to go out has hung up.
 const LOOKUP_MAX: Duration = Duration::from_secs(5);
+
+/// The same where there is an earlier answer to fall back on.
+const LOOKUP_AGAIN_MAX: Duration = Duration::from_secs(1);
+
+/// How long an answer may be used after the resolver has failed: longer than an outage that somebody is woken up for.
+const KEPT_MAX: Duration = Duration::from_secs(6 * 3600);
+
+/// Hosts whose answers are kept. Gateways are a few; the rest are hosts that peers name in their Contact.
+const HOSTS_MAX: usize = 256;
 
 /// Most addresses of one host that are tried.
 const TARGETS_MAX: usize = 8;
@@ -39,6 +52,7 @@ pub(crate) struct Question {
 pub(crate) struct Resolver {
     answers: mpsc::UnboundedSender<Input>,
     slots: Arc<Semaphore>,
+    kept: Arc<Mutex<Kept>>,
     /// Whether we can send over IPv4 and IPv6.
     families: (bool, bool),
 }
@@ -48,32 +62,84 @@ impl Resolver {
     /// with them the answers.
     pub(crate) fn new(ipv4: bool, ipv6: bool) -> (Self, mpsc::UnboundedReceiver<Input>) {
         let (answers, received) = mpsc::unbounded_channel();
-        let slots = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        (Self { answers, slots, families: (ipv4, ipv6) }, received)
+        let (slots, kept) = (Arc::new(Semaphore::new(LOOKUPS_MAX)), Arc::default());
+        (Self { answers, slots, kept, families: (ipv4, ipv6) }, received)
     }
 
     /// Starts a look-up on the current runtime.
     pub(crate) fn ask(&self, question: Question) {
-        let Self { answers, slots, families } = self.clone();
+        let resolver = self.clone();
         tokio::spawn(async move {
-            let Question { query, host, port, transport } = question;
-            let transport = transport.unwrap_or(Transport::Udp);
-            let port = port.unwrap_or(transport.default_port());
-            let look_up = async {
-                let _slot = slots.acquire().await;
-                tokio::net::lookup_host((host.as_str(), port)).await.map(Iterator::collect::<Vec<SocketAddr>>)
-            };
-            let targets = match timeout(LOOKUP_MAX, look_up).await {
-                Err(_) => Err(ResolveError::Timeout),
-                Ok(Err(error)) => {
-                    tracing::debug!(host = %host.escape_debug(), %error, "look-up failed");
-                    Err(ResolveError::NotFound)
-                }
-                Ok(Ok(found)) => targets(&found, transport, families),
-            };
+            let query = question.query;
+            let targets = resolver.look_up(question).await;
             // When signalling has ended nobody needs to know.
-            let _ = answers.send(Input::Resolved { query, targets });
+            let _ = resolver.answers.send(Input::Resolved { query, targets });
         });
+    }
+
+    async fn look_up(&self, question: Question) -> Result<Vec<Target>, ResolveError> {
+        let Question { host, port, transport, .. } = question;
+        let transport = transport.unwrap_or(Transport::Udp);
+        let port = port.unwrap_or(transport.default_port());
+        let is_kept = self.kept().fresh(&host, Instant::now()).is_some();
+        let look_up = async {
+            let _slot = self.slots.acquire().await;
+            tokio::net::lookup_host((host.as_str(), port)).await.map(Iterator::collect::<Vec<SocketAddr>>)
+        };
+        let found = match timeout(if is_kept { LOOKUP_AGAIN_MAX } else { LOOKUP_MAX }, look_up).await {
+            Err(_) => Err(ResolveError::Timeout),
+            Ok(Err(error)) => {
+                tracing::debug!(host = %host.escape_debug(), %error, "look-up failed");
+                Err(ResolveError::NotFound)
+            }
+            Ok(Ok(found)) => Ok(found),
+        };
+        let found = self.kept().settle(&host, found, Instant::now())?;
+        let found: Vec<_> = found.into_iter().map(|remote| SocketAddr::new(remote.ip(), port)).collect();
+        targets(&found, transport, self.families)
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        // Nothing in there can be left half done.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The last good answer for each host.
+#[derive(Debug, Default)]
+struct Kept {
+    hosts: HashMap<String, (Instant, Vec<SocketAddr>)>,
+}
+
+impl Kept {
+    fn fresh(&self, host: &str, now: Instant) -> Option<&Vec<SocketAddr>> {
+        let (at, found) = self.hosts.get(host)?;
+        (now.saturating_duration_since(*at) < KEPT_MAX).then_some(found)
+    }
+
+    /// Keeps a good answer, and puts the last good one in the place of a failure.
+    fn settle(
+        &mut self,
+        host: &str,
+        found: Result<Vec<SocketAddr>, ResolveError>,
+        now: Instant,
+    ) -> Result<Vec<SocketAddr>, ResolveError> {
+        match found {
+            Ok(found) => {
+                if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(host) {
+                    let oldest =
+                        self.hosts.iter().min_by_key(|(_, (at, _))| *at).map(|(host, _)| host.clone());
+                    oldest.and_then(|oldest| self.hosts.remove(&oldest));
+                }
+                self.hosts.insert(host.to_owned(), (now, found.clone()));
+                Ok(found)
+            }
+            Err(error) => {
+                let kept = self.fresh(host, now).cloned().ok_or(error)?;
+                tracing::warn!(host = %host.escape_debug(), %error, "look-up failed: using the last answer");
+                Ok(kept)
+            }
+        }
     }
 }
 
@@ -105,5 +171,23 @@ mod tests {
         let only_ipv4 = targets(&found, Transport::Udp, (true, false)).unwrap();
         assert_eq!(only_ipv4, [Target::new(Transport::Udp, found[1])]);
         assert_eq!(targets(&found, Transport::Udp, (false, false)), Err(ResolveError::NotFound));
+    }
+
+    #[test]
+    fn the_last_answer_is_used_while_the_resolver_fails_but_not_for_ever() {
+        let now = Instant::now();
+        let found: Vec<SocketAddr> = vec!["192.0.2.1:5060".parse().unwrap()];
+        let mut kept = Kept::default();
+        let failed = || Err(ResolveError::Timeout);
+        assert_eq!(kept.settle("a.example", failed(), now), failed());
+        assert_eq!(kept.settle("a.example", Ok(found.clone()), now), Ok(found.clone()));
+        assert_eq!(kept.settle("a.example", failed(), now + KEPT_MAX / 2), Ok(found.clone()));
+        assert_eq!(kept.settle("a.example", failed(), now + KEPT_MAX), failed());
+
+        for number in 0..2 * HOSTS_MAX {
+            let _ = kept.settle(&format!("{number}.example"), Ok(found.clone()), now + KEPT_MAX);
+        }
+        assert_eq!(kept.hosts.len(), HOSTS_MAX, "what peers name does not pile up");
+        assert!(kept.fresh("a.example", now).is_none(), "the oldest goes first");
     }
 }

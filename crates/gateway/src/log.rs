@@ -70,6 +70,34 @@ impl Drop for Logging {
     }
 }
 
+/// Returns a text with every telephone number in it cut down to its last two digits: whole ones stand at debug only.
+pub(crate) fn masked(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, run) = rest.split_at(start);
+        let end = run.find(|c: char| !(c.is_ascii_digit() || matches!(c, '-' | '(' | ')' | ' ')));
+        let (run, after) = run.split_at(end.unwrap_or(run.len()));
+        let digits: String = run.chars().filter(char::is_ascii_digit).collect();
+        shown.push_str(before);
+        match digits.len().checked_sub(2).and_then(|hidden| digits.get(hidden..)) {
+            Some(last) if digits.len() >= NUMBER_DIGITS_MIN => {
+                shown.push('…');
+                shown.push_str(last);
+                let number = run.trim_end_matches(|c: char| !c.is_ascii_digit());
+                shown.push_str(run.strip_prefix(number).unwrap_or_default());
+            }
+            Some(_) | None => shown.push_str(run),
+        }
+        rest = after;
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// A number that can be called from elsewhere has at least so many digits (ITU-T E.164).
+const NUMBER_DIGITS_MIN: usize = 7;
+
 fn write(entries: &Receiver<Entry>, dropped: &AtomicU64) {
     let mut stderr = io::stderr();
     for entry in entries {
@@ -120,6 +148,24 @@ impl Drop for Line {
         let line = std::mem::take(&mut self.text);
         if !line.is_empty() && self.lines.queue.try_send(Entry::Line(line)).is_err() {
             self.lines.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_cut_down_and_nothing_else_is() {
+        for (text, shown) in [
+            ("did[0].number: +14255550100 is routed twice", "did[0].number: +…00 is routed twice"),
+            ("\"4255550100\": no plus", "\"…00\": no plus"),
+            ("(425) 555-0100 and 911", "(…00 and 911"),
+            ("12:24: 192.0.2.10:5060 is taken", "12:24: 192.0.2.10:5060 is taken"),
+            ("", ""),
+        ] {
+            assert_eq!(masked(text), shown);
         }
     }
 }

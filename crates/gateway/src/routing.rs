@@ -8,6 +8,7 @@ mod resource;
 
 use crate::app::complete_trunks;
 use crate::config::Config;
+use crate::log::masked;
 use crate::signalling::Command;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -149,6 +150,7 @@ impl Routing {
             }
             Unbuilt::Problems(problems) => {
                 for problem in problems {
+                    let problem = masked(&problem.to_string());
                     error!(%problem, "routes were not replaced; the old ones stay in force");
                 }
             }

@@ -3,20 +3,26 @@
 use crate::config::Config;
 use anyhow::Context;
 use bytes::Bytes;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
-use trunkline_call::{Asked, RoutingTable, Trunks, decide, explain};
+use trunkline_call::{
+    Asked, B2bua, CallEvent, Config as B2buaConfig, Input, MediaInterface, Output, RoutingTable, Trunks,
+    UnknownSources, explain,
+};
 use trunkline_model::Transport;
 use trunkline_sip::message::Message;
-use trunkline_sip::transport::Flow;
+use trunkline_sip::transport::{Advertised, Flow, Listener};
+use trunkline_sip::user_agent;
 
 /// Decides on a saved INVITE; returns the decision as text, and whether the call would be let in.
 ///
-/// The source is taken from the topmost Via where it is not given.
+/// The decision is that of a B2BUA which has just started: no calls, all gateways well. The source is taken from the
+/// topmost Via where it is not given.
 ///
 /// # Errors
-/// The file cannot be read, is no INVITE, or names no source.
+/// The file cannot be read, is no INVITE for a new call, or names no source.
 pub fn trunk_match(
     config: Config,
     file: &Path,
@@ -24,8 +30,14 @@ pub fn trunk_match(
     transport: Option<Transport>,
 ) -> anyhow::Result<(String, bool)> {
     let saved = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let message = Message::parse(Bytes::from(with_line_ends(&saved)))
-        .map_err(|error| anyhow::anyhow!("{} is not a SIP message: {error}", file.display()))?;
+    let saved = Bytes::from(with_line_ends(&saved));
+    let parsed = Message::parse(saved.clone());
+    let message = match &parsed {
+        Ok(message) => message,
+        Err(error) => {
+            error.answerable().with_context(|| format!("{} is not a SIP message: {error}", file.display()))?
+        }
+    };
     let method = message.method().map(ToString::to_string).unwrap_or_default();
     anyhow::ensure!(
         method == "INVITE",
@@ -33,20 +45,55 @@ pub fn trunk_match(
         file.display(),
         method_or_response(&method)
     );
-    let flow = flow(&message, source, transport)?;
+    let in_dialog = message.to().is_ok_and(|to| to.tag().is_some());
+    anyhow::ensure!(!in_dialog, "{} holds an INVITE of a call that is up already", file.display());
+    let flow = flow(message, source, transport)?;
+    let settings = settings(&config, flow.local);
     let table = RoutingTable::new(config.trunks, config.dids, config.routes).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the routes cannot be used: {}", lines.join("; "))
     })?;
+    let table = Arc::new(table);
     let now = Instant::now();
-    // A process that has just started: no calls, all gateways well.
+    let mut b2bua = B2bua::new(settings, Arc::clone(&table), 0, now)?;
+    b2bua.handle_input(now, Input::Sip(user_agent::Input::Received { flow, bytes: saved }));
+    while let Some(output) = b2bua.poll_output() {
+        if let Output::Event(CallEvent::Refused { explain, .. }) = output {
+            return Ok((explain.to_string(), false));
+        }
+    }
     let trunks = Trunks::new(&table, 0, now);
-    let asked = Asked::of(&message, flow);
-    Ok(match decide(&table, &trunks, &asked, now) {
-        Ok(_) => (explain(&table, &trunks, &asked, None, now).to_string(), true),
-        Err(explain) => (explain.to_string(), false),
-    })
+    Ok((explain(&table, &trunks, &Asked::of(message, flow), None, now).to_string(), true))
 }
+
+/// Returns the settings of a B2BUA that decides as the configured one would. It sends nothing, so that its own
+/// addresses do not matter.
+fn settings(config: &Config, local: SocketAddr) -> B2buaConfig {
+    let transports = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Wss];
+    let listener = |transport| Listener { transport, local, advertised: Advertised::of(local) };
+    let media = |bind: IpAddr| {
+        let advertised =
+            if bind.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { IpAddr::from(Ipv6Addr::LOCALHOST) };
+        MediaInterface { bind, advertised }
+    };
+    B2buaConfig {
+        node: config.node,
+        shard: 0,
+        user_agent: user_agent::Config {
+            listeners: transports.map(listener).to_vec(),
+            ..user_agent::Config::default()
+        },
+        media: [config.rtp.ipv4, config.rtp.ipv6].into_iter().flatten().map(media).collect(),
+        ports: PORTS,
+        limits: config.sip.limits.clone(),
+        // The reason is wanted, and nobody is told.
+        unknown_sources: UnknownSources::Forbid,
+        anchor: (Instant::now(), 0),
+    }
+}
+
+/// Room for one call; none of them is opened.
+const PORTS: std::ops::RangeInclusive<u16> = 20_000..=20_019;
 
 fn method_or_response(method: &str) -> String {
     if method.is_empty() { "a response".to_owned() } else { format!("a {method}") }
@@ -116,6 +163,7 @@ To: <sip:+14255550100@192.0.2.200>
 Call-ID: 1
 CSeq: 1 INVITE
 Max-Forwards: 70
+Contact: <sip:192.0.2.7>
 ";
 
     fn decide(invite: &str, source: Option<IpAddr>) -> anyhow::Result<(String, bool)> {
@@ -138,6 +186,48 @@ Max-Forwards: 70
         assert!(!admitted);
         assert!(text.contains("carrier: no, source"), "{text}");
         assert!(text.contains("refused with 403"), "{text}");
+    }
+
+    #[test]
+    fn what_a_live_invite_is_refused_for_a_saved_one_is_too() {
+        let cases = [
+            ("Max-Forwards: 70", "Max-Forwards: 0", "refused with 483: request: Too Many Hops"),
+            (
+                "Max-Forwards: 70",
+                "Max-Forwards: x",
+                "refused with 400: request: Malformed Max-Forwards header",
+            ),
+            ("Max-Forwards: 70", "Require: gruu", "refused with 420: request: Bad Extension: gruu"),
+            ("Contact: <sip:192.0.2.7>\n", "", "refused with 400: request: Missing or malformed Contact"),
+            ("sip:+14255550100@192.0.2.200 SIP", "sip:+14255550177@192.0.2.200 SIP", "refused with 404: "),
+        ];
+        for (from, to, decision) in cases {
+            let (text, admitted) = decide(&INVITE.replace(from, to), None).unwrap();
+            assert!(!admitted, "{text}");
+            assert!(text.contains(decision), "{text}");
+            assert!(text.contains("carrier: yes"), "{text}");
+        }
+    }
+
+    #[test]
+    fn audio_that_a_live_invite_is_refused_for_a_saved_one_is_too() {
+        let with = |format: &str| {
+            format!(
+                "{INVITE}Content-Type: application/sdp\n\nv=0\no=- 1 1 IN IP4 192.0.2.7\ns=-\nc=IN IP4 192.0.2.7\nt=0 0\n\
+                 m=audio 4000 RTP/AVP {format}\n"
+            )
+        };
+        let (text, admitted) = decide(&with("18\na=rtpmap:18 G729/8000"), None).unwrap();
+        assert!(!admitted && text.contains("refused with 488: media: "), "{text}");
+        let (text, admitted) = decide(&with("0"), None).unwrap();
+        assert!(admitted, "{text}");
+    }
+
+    #[test]
+    fn an_invite_inside_a_call_is_not_decided_on() {
+        let within =
+            INVITE.replace("To: <sip:+14255550100@192.0.2.200>", "To: <sip:+14255550100@192.0.2.200>;tag=2");
+        assert!(decide(&within, None).unwrap_err().to_string().contains("is up already"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -276,7 +276,8 @@ fn what_would_happen_to_a_saved_invite_is_told_with_an_exit_status() {
     let path = config(directory.path(), NO_GATEWAY);
     let invite = directory.path().join("invite.sip");
     let text = "INVITE sip:+14255550100@127.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\n\
-                From: <sip:x@127.0.0.1>;tag=1\nTo: <sip:+14255550100@127.0.0.1>\nCall-ID: 1\nCSeq: 1 INVITE\n\n";
+                From: <sip:x@127.0.0.1>;tag=1\nTo: <sip:+14255550100@127.0.0.1>\nCall-ID: 1\nCSeq: 1 INVITE\n\
+                Contact: <sip:127.0.0.1>\n\n";
     std::fs::write(&invite, text).unwrap();
     let output = binary().args(["trunk", "match"]).arg(&invite).arg("--config").arg(&path).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -465,4 +466,39 @@ fn a_gateway_that_has_not_answered_yet_gets_its_cancel_before_the_process_ends()
     carrier.answers(&invite, "487 Request Terminated");
     carrier.receives("ACK ");
     assert_eq!(gateway.ended().code(), Some(0));
+}
+
+#[test]
+fn a_process_that_is_told_to_end_while_its_database_does_not_answer_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path(), NO_GATEWAY);
+    // It takes connections, and says nothing on them.
+    let database = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://trunkline@{}/trunkline", database.local_addr().unwrap());
+    let mut program = binary();
+    let program = program.args(["serve", "--config"]).arg(&path).env("TRUNKLINE_STORAGE_URL", url);
+    let child = program.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let (_asked, _) = database.accept().unwrap();
+    let sent = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    assert!(printed.contains("ended before it began"), "{printed}");
+}
+
+#[test]
+fn a_reload_that_fails_shows_no_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = config(directory.path(), NO_GATEWAY);
+    let gateway = Gateway::start(&path);
+    config(
+        directory.path(),
+        &format!(
+            "{NO_GATEWAY}[[did]]\nnumber = \"+14255550100\"\ntrunks = [\"nobody\"]\n[[did]]\nnumber = \"4255550101\"\ntrunks = [\"us\"]\n"
+        ),
+    );
+    gateway.signal("-HUP");
+    let problem = gateway.logged("did[1].number");
+    assert!(problem.contains("…01") && !problem.contains("5550101"), "{problem}");
 }

@@ -1,4 +1,7 @@
-//! Finding out where a host is (RFC 3263): a question to the world, and its answer, as values.
+//! Finding out where a host is: a question to the world, and its answer, as values.
+//!
+//! How much of RFC 3263 is done is up to who answers. The question says what rules SRV and NAPTR records out; an answer
+//! from address records alone is as good.
 
 use trunkline_model::Transport;
 
@@ -13,7 +16,7 @@ pub struct QueryId(pub(crate) u64);
 pub enum Destination {
     /// To this address.
     Target(Target),
-    /// To the servers of a host, by NAPTR, SRV and address records as RFC 3263 has it.
+    /// To the servers of a host, tried in the order of the answer (RFC 3263 §4.3).
     Host {
         /// The name.
         host: String,

@@ -3,7 +3,7 @@
 use super::Config;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use trunkline_model::{Host, Trunk, TrunkId};
+use trunkline_model::{Host, Transport, Trunk, TrunkId};
 
 /// A setting that is allowed and probably does not work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum WarningCode {
     AdvertisedFamily,
     /// Two trunks accept the same source; the one that names the smaller network gets its calls.
     TrunkOverlap,
+    /// A TCP connection is closed as idle before the session timer of a call on it is refreshed (RFC 4028 §10).
+    IdleConnections,
     /// No route or number sends calls anywhere.
     NoRoutes,
 }
@@ -43,6 +45,7 @@ impl WarningCode {
             Self::AdvertisedLoopback => "advertised-loopback",
             Self::AdvertisedFamily => "advertised-family",
             Self::TrunkOverlap => "trunk-overlap",
+            Self::IdleConnections => "idle-connections",
             Self::NoRoutes => "no-routes",
         }
     }
@@ -62,6 +65,7 @@ pub(super) fn warnings(config: &Config) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for trunk in &config.trunks {
         advertised(config, trunk, &mut warnings);
+        warnings.extend(idle_connections(config, trunk));
     }
     overlaps(config, &mut warnings);
     if config.dids.is_empty() && config.routes.is_empty() {
@@ -69,6 +73,22 @@ pub(super) fn warnings(config: &Config) -> Vec<Warning> {
         warnings.push(Warning { code: WarningCode::NoRoutes, trunk: None, message });
     }
     warnings
+}
+
+fn idle_connections(config: &Config, trunk: &Trunk) -> Option<Warning> {
+    let (idle, expires) = (config.sip.streams.idle, trunk.session_timer.expires);
+    let over_tcp = trunk.inbound.accepts_transport(Transport::Tcp)
+        || trunk.gateways.iter().any(|gateway| gateway.transport == Transport::Tcp);
+    if config.sip.tcp.is_empty() || !over_tcp || idle >= expires / 2 {
+        return None;
+    }
+    let message = format!(
+        "sip.streams.idle_secs = {} is below half of session_timer.expires_secs = {}: a connection over TCP would be \
+         closed before its calls are refreshed",
+        idle.as_secs(),
+        expires.as_secs()
+    );
+    Some(Warning { code: WarningCode::IdleConnections, trunk: Some(trunk.id.clone()), message })
 }
 
 fn advertised(config: &Config, trunk: &Trunk, warnings: &mut Vec<Warning>) {

@@ -166,6 +166,22 @@ fn addresses_that_cannot_work_are_warned_about_by_code() {
 }
 
 #[test]
+fn connections_that_are_closed_before_their_calls_are_refreshed_are_warned_about() {
+    let codes = |idle: u32, trunk: &str| -> Vec<&'static str> {
+        let text = format!(
+            "[sip]\nadvertised = \"8.8.8.8\"\n[rtp]\nadvertised = \"8.8.8.8\"\n[sip.streams]\nidle_secs = {idle}\n[[trunk]]\nname = \"a\"\n\
+             sources = [\"192.0.2.1\"]\n{trunk}[[trunk.gateway]]\nhost = \"192.0.2.1\"\n[[route]]\nprefix = \"+1\"\n\
+             trunks = [\"a\"]\n"
+        );
+        parse(&text).unwrap().warnings.iter().map(|warning| warning.code.as_str()).collect()
+    };
+    assert_eq!(codes(899, ""), ["idle-connections"]);
+    assert_eq!(codes(900, ""), [""; 0]);
+    assert_eq!(codes(60, "transports = [\"udp\"]\n"), [""; 0]);
+    assert_eq!(codes(60, "session_timer = { expires_secs = 0 }\n"), [""; 0]);
+}
+
+#[test]
 fn the_environment_overrides_what_may_hold_a_secret() {
     let mut config = parse("").unwrap().config;
     config.overlay(|name| (name == "TRUNKLINE_STORAGE_URL").then(|| "postgres://u:p@h/d".to_owned()));
