@@ -232,7 +232,8 @@ impl Signalling {
         if catch_unwind(AssertUnwindSafe(|| action(&mut self.b2bua, now))).is_err() {
             self.metrics.panics.add(1);
             let ended = catch_unwind(AssertUnwindSafe(|| self.b2bua.abandon_current(now)));
-            let ended = ended.map_err(|_| anyhow::anyhow!("signalling panicked, and again over the broken call"))?;
+            let ended =
+                ended.map_err(|_| anyhow::anyhow!("signalling panicked, and again over the broken call"))?;
             error!(call_ended = ended, "signalling panicked; the other calls go on");
             self.panics.retain(|at| now.saturating_duration_since(*at) < PANICS_WITHIN);
             self.panics.push(now);
@@ -330,8 +331,8 @@ impl Signalling {
         self.metrics.sip_stray.catch_up(sip.stray);
         self.metrics.sip_overloaded.catch_up(sip.overloaded);
         let totals = self.b2bua.totals();
-        self.metrics.calls_from_strangers_ignored.catch_up(totals.ignored);
         self.metrics.strangers_turned_away.catch_up(self.b2bua.totals().turned_away);
+        self.metrics.calls_from_strangers_ignored.catch_up(totals.ignored);
         self.metrics.calls_unreported.catch_up(totals.refused_unreported);
         self.metrics.stream_connections.set(self.net.connections() as u64);
         if now >= self.trunks_due {
