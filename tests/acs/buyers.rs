@@ -22,7 +22,7 @@ const NUMBERS: usize = 1_000;
 const KILLS: [usize; 6] = [50, 200, 350, 500, 650, 800];
 
 /// How long all of it may take; only a failing test does.
-const SELLING_MAX: Duration = Duration::from_secs(240);
+const SELLING_MAX: Duration = Duration::from_secs(150);
 
 /// How often a buyer looks whether the gateway, or a number, is there again.
 const LOOKS_EVERY: Duration = Duration::from_millis(50);
