@@ -1,5 +1,8 @@
-//! Requests a second and their 99th percentile, through the whole router, beside a bare axum handler that is
-//! asked the same by the same generator. Both cores serve and generate at once.
+//! Requests a second and their 99th percentile, through the whole router, on SQLite and on PostgreSQL, beside a bare
+//! axum handler that is asked the same by the same generator. Both cores serve and generate at once.
+//!
+//! SQLite syncs each group of commits to the disk. PostgreSQL is the server of the tests, which does not: there it is
+//! our side that is measured.
 //!
 //! `cargo bench -p trunkline-api --bench rest [-- --json]`
 #![allow(
@@ -9,10 +12,14 @@
     reason = "a bench reads the clock and may fail loudly"
 )]
 
+#[path = "../../storage/tests/store/database.rs"]
+#[allow(dead_code, reason = "the tests of storage use all of it")]
+mod database;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
 use axum::Router;
+use database::Database;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,30 +47,40 @@ struct Measured {
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
+    let bare = Router::new().fallback(|| async { "{}" });
+    let floor = measure(&bare, Asked::get("/sip?api-version=2023-03-01".into())).await;
+    for (name, database) in [("sqlite", Database::sqlite()), ("postgres", Database::postgres())] {
+        operations(name, &database, &floor).await;
+    }
+}
+
+/// Measures each kind of request on a database.
+async fn operations(name: &str, database: &Database, floor: &Measured) {
     let plenty = Rate { requests: 10_000_000, window_secs: 1 };
-    let rates = Rates { all: plenty, issue: plenty, revoke: plenty };
-    let world = Arc::new(World::with(|settings| settings.rates = rates).await);
+    let rates = Rates { all: plenty, issue: plenty, revoke: plenty, write: plenty };
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::over(database.open().await, directory, |settings| settings.rates = rates).await;
+    let world = Arc::new(world);
     world.state.rules.store(Arc::new(wide()));
     stock(&world).await;
     let user = world.send(Sent::new("POST", "/identities?api-version=2023-10-01")).await;
     let user = user.json["identity"]["id"].as_str().unwrap().replace(':', "%3A");
     let number = buy(&world).await;
+    let told = |metric: &str, unit, ours: &Measured| report(&format!("{name}_{metric}"), unit, ours, floor);
 
-    let bare = Router::new().fallback(|| async { "{}" });
-    let floor = measure(&world, &bare, Asked::get("/sip?api-version=2023-03-01".into())).await;
     let read = Asked::get(format!("/phoneNumbers/{number}?api-version=2025-06-01"));
-    report("reads_per_s", "read/s", &measure(&world, &world.router, read).await, &floor);
+    told("reads_per_s", "read/s", &measure(&world.router, read).await);
     let tokens = Asked {
         method: "POST",
         target: format!("/identities/{user}/:issueAccessToken?api-version=2023-10-01"),
         body: Some(json!({"scopes": ["voip"]})),
     };
-    report("tokens_per_s", "token/s", &measure(&world, &world.router, tokens).await, &floor);
+    told("tokens_per_s", "token/s", &measure(&world.router, tokens).await);
     let users = Asked { method: "POST", target: "/identities?api-version=2023-10-01".into(), body: None };
-    report("users_per_s", "user/s", &measure(&world, &world.router, users).await, &floor);
+    told("users_per_s", "user/s", &measure(&world.router, users).await);
     let searches = Asked { method: "POST", target: SEARCH.into(), body: Some(wanted()) };
-    report("searches_per_s", "search/s", &measure(&world, &world.router, searches).await, &floor);
-    report("purchases_per_s", "purchase/s", &purchases(&world).await, &floor);
+    told("searches_per_s", "search/s", &measure(&world.router, searches).await);
+    told("purchases_per_s", "purchase/s", &purchases(&world).await);
     world.store.close().await;
 }
 
@@ -89,11 +106,11 @@ impl Asked {
     }
 }
 
-async fn measure(world: &Arc<World>, router: &Router, asked: Asked) -> Measured {
+async fn measure(router: &Router, asked: Asked) -> Measured {
     let deadline = Instant::now() + MEASURED;
     let mut tasks = JoinSet::new();
     for _ in 0..CLIENTS {
-        let (router, asked, world) = (router.clone(), asked.clone(), world.clone());
+        let (router, asked) = (router.clone(), asked.clone());
         tasks.spawn(async move {
             let mut took = Vec::new();
             while Instant::now() < deadline {
@@ -104,7 +121,6 @@ async fn measure(world: &Arc<World>, router: &Router, asked: Asked) -> Measured 
                 axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
                 took.push(began.elapsed());
             }
-            drop(world);
             took
         });
     }
@@ -157,7 +173,7 @@ fn report(metric: &str, unit: &str, ours: &Measured, floor: &Measured) {
         println!("{line}");
     } else {
         println!(
-            "{metric:<16} {:>8.0} {unit:<11} p99 {:>6.1} ms   bare axum: {:.0}/s, p99 {:.1} ms",
+            "{metric:<24} {:>8.0} {unit:<11} p99 {:>6.1} ms   bare axum: {:.0}/s, p99 {:.1} ms",
             ours.per_s,
             ours.p99.as_secs_f64() * 1000.0,
             floor.per_s,
@@ -188,7 +204,8 @@ fn wide() -> RuleBook {
     let text = include_str!("../../numbers/data/rules.toml");
     let text = text
         .replace("purchase_requests_per_tenant = 1\n", "purchase_requests_per_tenant = 100000\n")
-        .replace("searches_per_tenant_per_week = 5\n", "searches_per_tenant_per_week = 100000000\n");
+        .replace("searches_per_tenant_per_week = 5\n", "searches_per_tenant_per_week = 100000000\n")
+        .replace("numbers_held_per_tenant = 2000 ", "numbers_held_per_tenant = 100000000 ");
     RuleBook::parse(&text).unwrap()
 }
 

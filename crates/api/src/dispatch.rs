@@ -1,6 +1,6 @@
-//! The straight line of a request: path, body, tenant, version, operation.
+//! The straight line of a request: path, tenant, body, version, operation.
 
-use crate::auth;
+use crate::auth::{self, Tenant};
 use crate::call::{Call, Query};
 use crate::error::ApiError;
 use crate::headers::Echo;
@@ -10,9 +10,9 @@ use crate::state::State;
 use crate::version::Service;
 use crate::{identity, openapi, openid, operation, phone_numbers, sip_routing};
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 use std::error::Error as _;
@@ -69,16 +69,18 @@ async fn run(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read(body, state.settings.body_bytes_max).await?;
-    let _in_progress = state.limits.begin()?;
-    let tenant = match route.service {
+    let (tenant, body) = match route.service {
         Service::Identity | Service::PhoneNumbers | Service::SipRouting => {
-            let tenant = auth::authenticate(&state, &parts, &body).await?;
-            state.limits.count(tenant.resource.id, Counted::All, state.now_unix_ms())?;
-            Some(tenant)
+            // What the head alone tells comes first: nobody's body is kept for a request that is refused.
+            let tenant = auth::authenticate(&state, &parts).await?;
+            count(&state, &tenant, &parts.method)?;
+            let body = read(body, state.settings.body_bytes_max).await?;
+            auth::check_body(&parts, &body)?;
+            (Some(tenant), body)
         }
-        Service::Documents => None,
+        Service::Documents => (None, Bytes::new()),
     };
+    let _in_progress = state.limits.begin()?;
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     let path = parts.uri.path().to_owned();
     let version = route.service.check(query.value("api-version"), &path)?;
@@ -86,7 +88,16 @@ async fn run(
     (route.handler)(call).await
 }
 
-async fn read(body: Body, bytes_max: usize) -> Result<axum::body::Bytes, ApiError> {
+fn count(state: &State, tenant: &Tenant, method: &Method) -> Result<(), ApiError> {
+    let now_unix_ms = state.now_unix_ms();
+    state.limits.count(tenant.resource.id, Counted::All, now_unix_ms)?;
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    state.limits.count(tenant.resource.id, Counted::Write, now_unix_ms)
+}
+
+async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
     to_bytes(body, bytes_max).await.map_err(|error| {
         if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
             let message = format!("The body is longer than {bytes_max} bytes.");

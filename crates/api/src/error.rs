@@ -141,6 +141,10 @@ impl IntoResponse for ApiError {
         if let Ok(code) = HeaderValue::from_str(&self.0.error.code) {
             headers.insert(ERROR_CODE, code);
         }
+        if self.0.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 §11.6.1.
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("HMAC-SHA256"));
+        }
         if let Some(secs) = self.0.retry_after_secs {
             headers.insert(header::RETRY_AFTER, secs.into());
         }
@@ -155,7 +159,7 @@ impl From<trunkline_storage::Error> for ApiError {
     fn from(error: trunkline_storage::Error) -> Self {
         use trunkline_storage::Error;
         match error {
-            Error::Contended { .. } => Self::unavailable(),
+            Error::Contended { .. } | Error::Busy => Self::unavailable(),
             // Nobody can say whether it was written; whoever sends it again finds out.
             Error::Open(_) | Error::DiskFull | Error::CommitUnknown(_) | Error::Stopped => {
                 tracing::error!(error = %error, "the store cannot be used");

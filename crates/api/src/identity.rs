@@ -10,6 +10,7 @@ use crate::error::ApiError;
 use crate::keys;
 use crate::limits::Counted;
 use crate::path::{Route, route};
+use crate::state::State;
 use crate::timestamp::iso8601;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -96,7 +97,7 @@ async fn create(call: Call) -> Result<Response, ApiError> {
     let second = now_unix_ms.div_euclid(1000);
     let (resource, id) = (user.resource.0, user.user);
     call.state.store.write(move |db| Box::pin(identities::insert(db, resource, id, second * 1000))).await?;
-    let access_token = wish.map(|wish| wish.grant(&keys, tenant, user, second));
+    let access_token = wish.map(|wish| wish.grant(&call.state, &keys, tenant, user, second));
     let body = Created { identity: Identity { id: user.to_string() }, access_token };
     Ok(json(StatusCode::CREATED, &body))
 }
@@ -117,7 +118,7 @@ async fn issue(call: Call) -> Result<Response, ApiError> {
     let valid_from = valid_from.ok_or_else(|| unknown(user))?;
     let second = now_unix_ms.div_euclid(1000).max(valid_from.div_euclid(1000));
     let keys = keys::current(&call.state).await?;
-    Ok(json(StatusCode::OK, &wish.grant(&keys, tenant, user, second)))
+    Ok(json(StatusCode::OK, &wish.grant(&call.state, &keys, tenant, user, second)))
 }
 
 async fn revoke(call: Call) -> Result<Response, ApiError> {
@@ -190,10 +191,19 @@ impl Wish {
         Ok(Self { scopes, minutes: check_minutes(minutes)? })
     }
 
-    fn grant(self, keys: &keys::KeySet, tenant: &Tenant, user: UserId, issued: i64) -> AccessToken {
+    fn grant(
+        self,
+        state: &State,
+        keys: &keys::KeySet,
+        tenant: &Tenant,
+        user: UserId,
+        issued: i64,
+    ) -> AccessToken {
         let expires = issued + self.minutes * 60;
         let location = tenant.resource.data_location.clone();
-        let token = keys.signing.issue(&Claims { user, scopes: self.scopes, issued, expires, location });
+        let issuer = state.settings.issuer.clone();
+        let claims = Claims { issuer, user, scopes: self.scopes, issued, expires, location };
+        let token = keys.signing.issue(&claims);
         AccessToken { token, expires_on: iso8601(expires * 1000) }
     }
 }

@@ -24,6 +24,8 @@ pub struct Rates {
     pub issue: Rate,
     /// Deleted users and revoked tokens.
     pub revoke: Rate,
+    /// Everything that may change something.
+    pub write: Rate,
 }
 
 /// What is counted.
@@ -35,6 +37,8 @@ pub(crate) enum Counted {
     Issue,
     /// Deleted users and revoked tokens.
     Revoke,
+    /// Everything that may change something.
+    Write,
 }
 
 /// What the tenants have left of their rates, in this program.
@@ -61,12 +65,14 @@ const BUCKETS_BEFORE_PRUNING: usize = 4096;
 
 impl Default for Rates {
     /// Those of the public service for identities; for everything together about what a small machine can do, so
-    /// that one tenant cannot pile up more than that.
+    /// that one tenant cannot pile up more than that; for writes, which all wait for one disk, about half of what that
+    /// can do, so that one tenant leaves the others their share.
     fn default() -> Self {
         Self {
             all: Rate { requests: 300_000, window_secs: 30 },
             issue: Rate { requests: 1_000, window_secs: 30 },
             revoke: Rate { requests: 500, window_secs: 30 },
+            write: Rate { requests: 30_000, window_secs: 30 },
         }
     }
 }
@@ -115,6 +121,7 @@ impl Limits {
             Counted::All => self.rates.all,
             Counted::Issue => self.rates.issue,
             Counted::Revoke => self.rates.revoke,
+            Counted::Write => self.rates.write,
         };
         // A bucket is whole between any two statements, so a panic elsewhere spoils nothing.
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,8 +130,9 @@ impl Limits {
         }
         let fresh = Bucket { left: rate.full(), filled_unix_ms: now_unix_ms };
         let bucket = buckets.entry((resource, counted)).or_insert(fresh);
-        // The clock may be set back; that brings nothing.
-        let brought = rate.in_ms(now_unix_ms.saturating_sub(bucket.filled_unix_ms).max(0));
+        // The clock may be set back: that brings nothing, and time counts from there.
+        bucket.filled_unix_ms = bucket.filled_unix_ms.min(now_unix_ms);
+        let brought = rate.in_ms(now_unix_ms.saturating_sub(bucket.filled_unix_ms));
         if brought > 0 {
             bucket.left = bucket.left.saturating_add(brought).min(rate.full());
             bucket.filled_unix_ms = now_unix_ms;
@@ -162,6 +170,19 @@ mod tests {
         assert!(passes(one, 500));
         assert!(!passes(one, 500));
         assert_eq!((0..20).filter(|_| passes(one, 60_000)).count(), 10);
+    }
+
+    #[test]
+    fn a_clock_set_back_locks_nobody_out() {
+        let rate = Rate { requests: 10, window_secs: 10 };
+        let limits = Limits::new(Rates { write: rate, ..Rates::default() }, 1);
+        let one = Uuid::from_u128(1);
+        let passes = |now| limits.count(one, Counted::Write, now).is_ok();
+        let day = 86_400_000;
+        assert_eq!((0..20).filter(|_| passes(day)).count(), 10);
+        assert!(!passes(0));
+        assert!(passes(1_000));
+        assert_eq!((0..20).filter(|_| passes(60_000)).count(), 10);
     }
 
     #[test]

@@ -17,9 +17,9 @@ use crate::path::{Route, route};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
+use std::sync::Arc;
 use trunkline_model::E164;
-use trunkline_storage::{Connection, trunks};
-use uuid::Uuid;
+use trunkline_storage::{Error, trunks};
 
 pub(crate) static ROUTES: &[Route] = &[
     route!("SipRouting_Get", GET, "/sip", SipRouting, read),
@@ -45,21 +45,45 @@ async fn read(call: Call) -> Result<Response, ApiError> {
 async fn update(call: Call) -> Result<Response, ApiError> {
     let patch: Value = call.json()?;
     check::patch(&patch)?;
+    let patch = Arc::new(patch);
     let resource = call.tenant()?.resource.id;
-    let now_unix_ms = call.state.now_unix_ms();
     // Somebody else's patch may come in between; then ours is merged again, into theirs.
     for _ in 0..ATTEMPTS_MAX {
-        let patch = patch.clone();
-        let replaced = call
+        let mut db = call.state.store.read().await?;
+        let stored = trunks::configuration::<SipConfiguration>(&mut db, resource).await?;
+        drop(db);
+        let (version, patch) = (stored.version, patch.clone());
+        let merged = aside(move || {
+            let mut merged = document(&stored.configuration)?;
+            apply(&mut merged, &patch);
+            check::configuration(&merged)
+        });
+        let configuration = Arc::new(merged.await?);
+        let (kept, now_unix_ms) = (configuration.clone(), call.state.now_unix_ms());
+        let replaced: Result<bool, Error> = call
             .state
             .store
-            .write(move |db| Box::pin(async move { merge(db, resource, &patch, now_unix_ms).await }))
-            .await?;
-        if let Some(configuration) = replaced {
+            .write(move |db| {
+                Box::pin(async move { trunks::replace(db, resource, version, &*kept, now_unix_ms).await })
+            })
+            .await;
+        if replaced? {
             return Ok(json(StatusCode::OK, &document(&configuration)?));
         }
     }
     Err(ApiError::unavailable())
+}
+
+/// Compiles patterns, which may take long, where no other request waits for it: neither in the store's writer nor on a
+/// thread that serves connections.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        // The work panicked, or the program ends.
+        Err(_) => Err(ApiError::unavailable()),
+    }
 }
 
 /// Says which routes a number would take, by the configuration in the body or, without one, by that in force.
@@ -72,26 +96,14 @@ async fn test_routes(call: Call) -> Result<Response, ApiError> {
         let mut db = call.state.store.read().await?;
         trunks::configuration::<SipConfiguration>(&mut db, call.tenant()?.resource.id).await?.configuration
     } else {
-        check::configuration(&call.json()?)?
+        let asked: Value = call.json()?;
+        aside(move || check::configuration(&asked)).await?
     };
-    let matching: Vec<&SipRoute> =
-        configuration.routes.iter().filter(|route| route.matches(number)).collect();
-    Ok(json(StatusCode::OK, &serde_json::json!({ "matchingRoutes": matching })))
-}
-
-/// Merges a patch into what is stored; none when that changed meanwhile.
-async fn merge(
-    db: &mut Connection,
-    resource: Uuid,
-    patch: &Value,
-    now_unix_ms: i64,
-) -> Result<Option<SipConfiguration>, ApiError> {
-    let stored = trunks::configuration::<SipConfiguration>(db, resource).await?;
-    let mut merged = document(&stored.configuration)?;
-    apply(&mut merged, patch);
-    let configuration = check::configuration(&merged)?;
-    let replaced = trunks::replace(db, resource, stored.version, &configuration, now_unix_ms).await?;
-    Ok(replaced.then_some(configuration))
+    let matching = aside(move || {
+        let routes = configuration.routes.into_iter();
+        Ok(routes.filter(|route| route.matches(number)).collect::<Vec<SipRoute>>())
+    });
+    Ok(json(StatusCode::OK, &serde_json::json!({ "matchingRoutes": matching.await? })))
 }
 
 /// Applies a merge patch (RFC 7396 §2).
@@ -130,8 +142,8 @@ fn add_health(document: &mut Value) {
     }
 }
 
-/// Patches of one resource come one after the other from one operator; ten that clash are a broken client.
-const ATTEMPTS_MAX: u32 = 10;
+/// Of those that clash one gets through each time, so this many at once all do; more are a broken client.
+const ATTEMPTS_MAX: u32 = 32;
 
 #[cfg(test)]
 mod tests {

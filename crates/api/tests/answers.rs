@@ -155,6 +155,15 @@ async fn too_much_too_fast_is_429_with_the_pause_after_which_it_passes() {
 }
 
 #[tokio::test]
+async fn writes_have_a_rate_of_their_own() {
+    let few = Rate { requests: 2, window_secs: 10 };
+    let world = World::with(|settings| settings.rates = Rates { write: few, ..Rates::default() }).await;
+    let write = async || world.send(Sent::new("POST", USERS)).await.status.as_u16();
+    assert_eq!([write().await, write().await, write().await], [201, 201, 429]);
+    assert_eq!(world.get("/sip?api-version=2023-03-01").await.status, 200);
+}
+
+#[tokio::test]
 async fn every_published_operation_answers_and_none_fails() {
     let world = World::new().await;
     let document = world.get("/openapi.json").await.json;

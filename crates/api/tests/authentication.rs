@@ -4,8 +4,11 @@ mod support;
 
 use axum::body::Body;
 use axum::http::Request;
+use http_body_util::{BodyExt as _, Full};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use support::{HOST, KEY, Sent, World};
+use support::{ACT, HOST, KEY, Sent, World};
 use trunkline_storage::resources::{self, ANY_HOST, Secret, Which};
 use trunkline_storage::{Error, resources::Deleted};
 use uuid::Uuid;
@@ -39,7 +42,9 @@ async fn a_rotated_key_is_refused_at_once() {
     let resource = world.resource;
     let new: &[u8] = b"trunkline-third-key-0123456789ab";
     let set = world.store.write(move |db| {
-        Box::pin(async move { resources::set_key(db, resource, Which::Primary, &Secret(new.to_vec())).await })
+        Box::pin(
+            async move { resources::set_key(db, resource, Which::Primary, &Secret(new.to_vec()), ACT).await },
+        )
     });
     let set: Result<bool, Error> = set.await;
     assert!(set.unwrap());
@@ -196,7 +201,7 @@ async fn a_suspended_resource_is_403_and_a_deleted_one_is_401() {
     let world = World::new().await;
     let (resource, now) = (world.resource, world.now_unix_ms());
     let suspend = |since: Option<i64>| {
-        world.store.write(move |db| Box::pin(resources::set_suspended(db, resource, since)))
+        world.store.write(move |db| Box::pin(resources::set_suspended(db, resource, since, ACT)))
     };
     let suspended: Result<bool, Error> = suspend(Some(now)).await;
     assert!(suspended.unwrap());
@@ -207,8 +212,49 @@ async fn a_suspended_resource_is_403_and_a_deleted_one_is_401() {
     assert_eq!(world.get(SIP).await.status, 200);
 
     let deleted: Result<Deleted, Error> =
-        world.store.write(move |db| Box::pin(resources::delete(db, resource, now))).await;
+        world.store.write(move |db| Box::pin(resources::delete(db, resource, ACT))).await;
     assert_eq!(deleted.unwrap(), Deleted::Done);
     world.pass(Duration::from_secs(1));
     assert_denied(&world, Sent::new("GET", SIP).sign(world.now_unix_ms()), "deleted").await;
+}
+
+#[tokio::test]
+async fn the_body_of_a_request_that_its_head_refuses_is_not_read() {
+    let world = World::new().await;
+    for (key, read) in [(KEY, true), (b"not-the-key-not-the-key-not-the-".as_slice(), false)] {
+        let asked = Arc::new(AtomicBool::new(false));
+        let seen = asked.clone();
+        let body = Full::from("{}").map_frame(move |frame| {
+            seen.store(true, Ordering::Relaxed);
+            frame
+        });
+        let mut sent = Sent::new("POST", USERS).to(HOST, key).header("content-type", "application/json");
+        sent.body = b"{}".to_vec();
+        let (parts, _) = sent.sign(world.now_unix_ms()).into_parts();
+        let answer = world.send_unsigned(Request::from_parts(parts, Body::new(body))).await;
+        assert_eq!(answer.status, if read { 201 } else { 401 });
+        assert_eq!(asked.load(Ordering::Relaxed), read);
+    }
+}
+
+#[tokio::test]
+async fn a_request_signed_for_another_host_by_a_header_is_refused() {
+    let world = World::new().await;
+    let mut request = Sent::new("GET", SIP).sign_as(world.now_unix_ms(), SIP, "elsewhere.localhost");
+    let headers = request.headers_mut();
+    headers.insert("x-ms-host", "elsewhere.localhost".parse().unwrap());
+    let authorization = headers["authorization"].to_str().unwrap().replace(";host;", ";x-ms-host;");
+    headers.insert("authorization", authorization.parse().unwrap());
+    assert_denied(&world, request, "x-ms-host").await;
+}
+
+#[tokio::test]
+async fn a_resource_made_after_its_host_was_asked_for_is_found() {
+    let world = World::new().await;
+    let (host, key) = ("fabrikam.localhost:8443", b"another-key-0123456789-abcdefghi".as_slice());
+    let ask = || Sent::new("GET", SIP).to(host, key);
+    let before = world.send(ask()).await;
+    assert_eq!((before.status.as_u16(), before.header("www-authenticate")), (401, "HMAC-SHA256"));
+    world.add_resource(Uuid::from_u128(2), "fabrikam", host, key).await;
+    assert_eq!(world.send(ask()).await.status, 200);
 }

@@ -96,6 +96,7 @@ async fn a_token_can_be_read_in_both_base64_alphabets() {
         let padded = format!("{payload}{}", "=".repeat((4 - payload.len() % 4) % 4));
         let claims: Value = serde_json::from_slice(&BASE64.decode(padded).unwrap()).unwrap();
         assert_eq!(claims["skypeid"], user.trim_start_matches("8:"));
+        assert_eq!(claims["iss"], "https://contoso.localhost:8443", "as in the OpenID document");
         assert_eq!(claims["resourceId"], world.resource.to_string());
         let expires = claims["exp"].as_i64().unwrap();
         assert_eq!(expires, claims["iat"].as_i64().unwrap() + 1440 * 60, "a day when no minutes are given");
@@ -193,8 +194,10 @@ async fn tokens_end_with_their_time_and_with_their_resource() {
     let user = user(&world).await;
     let token = token(&world, &user).await;
     let (resource, now) = (world.resource, world.now_unix_ms());
-    let suspended: Result<bool, Error> =
-        world.store.write(move |db| Box::pin(resources::set_suspended(db, resource, Some(now)))).await;
+    let suspended: Result<bool, Error> = world
+        .store
+        .write(move |db| Box::pin(resources::set_suspended(db, resource, Some(now), support::ACT)))
+        .await;
     assert!(suspended.unwrap());
     assert!(matches!(verify(&world.state, &token).await, Err(TokenRefused::ResourceInactive)));
     world.pass(Duration::from_secs(24 * 3600));

@@ -33,8 +33,6 @@ pub struct SignedRequest<'a> {
     pub content_sha256: Option<&'a str>,
     /// The `Authorization` header.
     pub authorization: Option<&'a str>,
-    /// The whole body.
-    pub body: &'a [u8],
 }
 
 /// Why a request is not let in. Customers see one answer for all of them; operators see which.
@@ -69,7 +67,8 @@ pub enum Refusal {
 /// One client sends the same date again on every retry, so the window must exceed the delays we ask for.
 const SKEW_SECS_MAX: i64 = 15 * 60;
 
-/// Returns the index of the key that signed the request.
+/// Returns the index of the key that signed the head of a request. The body is as signed when [`verify_body`] says so:
+/// it need not be read for a request that is refused here.
 ///
 /// # Errors
 /// The first check that fails; see [`Refusal`].
@@ -77,7 +76,6 @@ pub fn verify(request: &SignedRequest<'_>, keys: &[AccessKey], now_unix: i64) ->
     let (signed, signature) = parse_authorization(request.authorization.ok_or(Refusal::Unsigned)?)?;
     let date = request.date.ok_or(Refusal::HeaderMissing)?;
     check_date(date, now_unix)?;
-    check_body(request)?;
     let hosts = hosts(request, &signed)?;
     for target in targets(request.target) {
         for host in &hosts {
@@ -118,10 +116,14 @@ fn check_date(date: &str, now_unix: i64) -> Result<(), Refusal> {
     if skew.abs() > SKEW_SECS_MAX { Err(Refusal::Skew(skew)) } else { Ok(()) }
 }
 
-fn check_body(request: &SignedRequest<'_>) -> Result<(), Refusal> {
-    let claimed = request.content_sha256.ok_or(Refusal::HeaderMissing)?;
+/// Holds a body against the `x-ms-content-sha256` header that was signed.
+///
+/// # Errors
+/// [`Refusal::HeaderMissing`], [`Refusal::BodyMismatch`].
+pub fn verify_body(content_sha256: Option<&str>, body: &[u8]) -> Result<(), Refusal> {
+    let claimed = content_sha256.ok_or(Refusal::HeaderMissing)?;
     let claimed = BASE64.decode(claimed).map_err(|_| Refusal::BodyMismatch)?;
-    let actual = digest::digest(&digest::SHA256, request.body);
+    let actual = digest::digest(&digest::SHA256, body);
     aws_lc_rs::constant_time::verify_slices_are_equal(actual.as_ref(), &claimed)
         .map_err(|_| Refusal::BodyMismatch)
 }

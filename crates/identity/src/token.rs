@@ -30,6 +30,8 @@ pub enum Scope {
 /// What a verified token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
+    /// Who issued it: the URL under which the keys are found (OpenID Connect Discovery 1.0 §4).
+    pub issuer: String,
     /// The user.
     pub user: UserId,
     /// What it may do.
@@ -195,6 +197,7 @@ impl Claims {
     fn to_json(&self) -> Value {
         let scopes: Vec<_> = self.scopes.iter().map(|scope| scope.as_str()).collect();
         json!({
+            "iss": self.issuer,
             "skypeid": self.user.skype_id(),
             // The bits of the public service for a user of its own kind; clients do not look at them.
             "scp": 1792,
@@ -227,6 +230,7 @@ impl Claims {
             .split(',')
             .map(|word| Scope::parse(word).ok_or(InvalidToken::Claim("acsScope")));
         Ok(Self {
+            issuer: text("iss")?.to_owned(),
             user,
             scopes: scopes.collect::<Result<_, _>>()?,
             issued,

@@ -87,6 +87,7 @@ fn claims() -> Claims {
     let user: UserId =
         "8:acs:11111111-2222-4333-8444-555555555555_00000021-aaaa-bbbb-cccc-0123456789ab".parse().unwrap();
     Claims {
+        issuer: "https://contoso.localhost:8443".into(),
         user,
         scopes: vec![Scope::Chat, Scope::Voip],
         issued: NOW,

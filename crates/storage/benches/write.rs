@@ -206,7 +206,7 @@ async fn stock(store: &Store) -> Uuid {
                     },
                     suspended_unix_ms: None,
                 };
-                resources::insert(db, &resource, &[]).await?;
+                resources::insert(db, &resource, &[], ACT).await?;
                 let new: Vec<_> = (0..NUMBERS).map(new_number).collect();
                 numbers::import(db, &new, ACT).await?;
                 Ok(())

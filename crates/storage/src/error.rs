@@ -9,8 +9,8 @@ pub enum Error {
     /// The URL names no database this program can open. The text never repeats a password.
     #[error("database URL: {0}")]
     Url(&'static str),
-    /// The database could not be opened or reached.
-    #[error("the database cannot be opened: {0}")]
+    /// The database could not be opened or reached, or the connection to it was lost; nothing was written.
+    #[error("the database cannot be reached: {0}")]
     Open(#[source] Source),
     /// The database was written by a newer program; nothing was changed.
     #[error(
@@ -38,6 +38,10 @@ pub enum Error {
         /// The statement that had to give way.
         statement: &'static str,
     },
+    /// Another program has held the database for longer than the store waits; nothing was written. The store has
+    /// waited already, so to try again at once helps nobody.
+    #[error("the database is held by another program")]
+    Busy,
     /// The disk is full; nothing was written, and writing goes on when there is room.
     #[error("the disk under the database is full")]
     DiskFull,
@@ -85,6 +89,7 @@ impl Error {
             Reason::Duplicate => Self::Duplicate { statement },
             Reason::Contended => Self::Contended { statement },
             Reason::DiskFull => Self::DiskFull,
+            Reason::Lost => Self::Open(Box::new(error)),
             Reason::DiskFailed | Reason::Other => Self::Statement { statement, source: Box::new(error) },
         }
     }
@@ -98,12 +103,16 @@ pub(crate) enum Reason {
     DiskFull,
     /// The file under SQLite could not be written, synced or understood.
     DiskFailed,
+    /// The connection broke, or the server is on its way down or up.
+    Lost,
     Other,
 }
 
 impl Reason {
     pub(crate) fn of(error: &sqlx::Error) -> Self {
-        let Some(error) = error.as_database_error() else { return Self::Other };
+        let Some(error) = error.as_database_error() else {
+            return if matches!(error, sqlx::Error::Io(_)) { Self::Lost } else { Self::Other };
+        };
         if error.is_unique_violation() {
             return Self::Duplicate;
         }
@@ -120,6 +129,8 @@ impl Reason {
         match code.as_ref() {
             PG_SERIALIZATION_FAILURE | PG_DEADLOCK_DETECTED | PG_LOCK_NOT_AVAILABLE => Self::Contended,
             PG_DISK_FULL => Self::DiskFull,
+            PG_ADMIN_SHUTDOWN | PG_CRASH_SHUTDOWN | PG_CANNOT_CONNECT_NOW => Self::Lost,
+            code if code.starts_with(PG_CONNECTION_EXCEPTIONS) => Self::Lost,
             _ => Self::Other,
         }
     }
@@ -136,3 +147,7 @@ const PG_SERIALIZATION_FAILURE: &str = "40001";
 const PG_DEADLOCK_DETECTED: &str = "40P01";
 const PG_LOCK_NOT_AVAILABLE: &str = "55P03";
 const PG_DISK_FULL: &str = "53100";
+const PG_ADMIN_SHUTDOWN: &str = "57P01";
+const PG_CRASH_SHUTDOWN: &str = "57P02";
+const PG_CANNOT_CONNECT_NOW: &str = "57P03";
+const PG_CONNECTION_EXCEPTIONS: &str = "08";

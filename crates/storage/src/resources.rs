@@ -4,8 +4,11 @@
 //! bytes. The database file is readable by its owner alone; encrypting the column with a key kept beside the
 //! file would protect a copy of one without the other and nothing more. Back-ups are as secret as the keys.
 
+use crate::audit;
 use crate::db::{Connection, Row, Topic, statements, values};
 use crate::error::Error;
+use crate::numbers::Act;
+use serde_json::json;
 use std::fmt;
 use trunkline_model::SubscriptionClass;
 use uuid::Uuid;
@@ -116,7 +119,12 @@ pub const ANY_HOST: &str = "*";
 ///
 /// # Errors
 /// [`Error::Duplicate`] when its name or a host is taken.
-pub async fn insert(db: &mut Connection, resource: &Resource, hosts: &[String]) -> Result<(), Error> {
+pub async fn insert(
+    db: &mut Connection,
+    resource: &Resource,
+    hosts: &[String],
+    act: Act<'_>,
+) -> Result<(), Error> {
     let billing = &resource.billing;
     let values = values![
         resource.id,
@@ -135,7 +143,8 @@ pub async fn insert(db: &mut Connection, resource: &Resource, hosts: &[String]) 
         insert_host(db, resource.id, host).await?;
     }
     db.notify(Topic::Resources);
-    Ok(())
+    let detail = json!({ "billing": shown(billing), "hosts": hosts });
+    note(db, resource.id, "create resource", Some(detail), act).await
 }
 
 /// Gives a resource another host.
@@ -212,12 +221,16 @@ pub async fn by_name(db: &mut Connection, name: &str) -> Result<Option<Resource>
 /// # Errors
 /// Those of a statement.
 pub async fn by_host(db: &mut Connection, host: &str) -> Result<Option<Resource>, Error> {
+    db.fetch_optional(BY_HOST, values![host, bare_host(host)]).await?.as_ref().map(read).transpose()
+}
+
+/// Returns a host without its port.
+pub fn bare_host(host: &str) -> &str {
     // The port of `[::1]:8443` comes after the last colon, and `[::1]` has none.
-    let bare = match host.rsplit_once(':') {
+    match host.rsplit_once(':') {
         Some((bare, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => bare,
         Some(_) | None => host,
-    };
-    db.fetch_optional(BY_HOST, values![host, bare]).await?.as_ref().map(read).transpose()
+    }
 }
 
 /// Returns every resource, by name.
@@ -228,12 +241,18 @@ pub async fn list(db: &mut Connection) -> Result<Vec<Resource>, Error> {
     db.fetch_all(LIST, values![]).await?.iter().map(read).collect()
 }
 
-/// Replaces the billing record. Numbers already owned stay (PROV-21). Returns false when there is no such
-/// resource.
+/// Replaces the billing record, and writes both down (PROV-21): numbers already owned stay. Returns false when there is
+/// no such resource.
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn set_billing(db: &mut Connection, id: Uuid, billing: &Billing) -> Result<bool, Error> {
+pub async fn set_billing(
+    db: &mut Connection,
+    id: Uuid,
+    billing: &Billing,
+    act: Act<'_>,
+) -> Result<bool, Error> {
+    let Some(before) = by_id_alone(db, id).await? else { return Ok(false) };
     let values = values![
         id,
         billing.country.as_deref(),
@@ -241,37 +260,60 @@ pub async fn set_billing(db: &mut Connection, id: Uuid, billing: &Billing) -> Re
         billing.emergency_address_unix_ms,
         billing.class.as_str(),
     ];
+    db.execute(SET_BILLING, values).await?;
     db.notify(Topic::Resources);
-    Ok(db.execute(SET_BILLING, values).await? == 1)
+    let detail = json!({ "from": shown(&before.billing), "to": shown(billing) });
+    note(db, id, "set billing profile", Some(detail), act).await?;
+    Ok(true)
 }
 
 /// Replaces one access key. Returns false when there is no such resource.
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn set_key(db: &mut Connection, id: Uuid, which: Which, key: &Secret) -> Result<bool, Error> {
-    let statement = match which {
-        Which::Primary => SET_PRIMARY,
-        Which::Secondary => SET_SECONDARY,
+pub async fn set_key(
+    db: &mut Connection,
+    id: Uuid,
+    which: Which,
+    key: &Secret,
+    act: Act<'_>,
+) -> Result<bool, Error> {
+    let (statement, name) = match which {
+        Which::Primary => (SET_PRIMARY, "primary"),
+        Which::Secondary => (SET_SECONDARY, "secondary"),
     };
+    if db.execute(statement, values![id, key.0.as_slice()]).await? == 0 {
+        return Ok(false);
+    }
     db.notify(Topic::Resources);
-    Ok(db.execute(statement, values![id, key.0.as_slice()]).await? == 1)
+    note(db, id, "rotate key", Some(json!({ "key": name })), act).await?;
+    Ok(true)
 }
 
 /// Suspends a resource since a time, or lets it act again. Returns false when there is no such resource.
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn set_suspended(db: &mut Connection, id: Uuid, since_unix_ms: Option<i64>) -> Result<bool, Error> {
+pub async fn set_suspended(
+    db: &mut Connection,
+    id: Uuid,
+    since_unix_ms: Option<i64>,
+    act: Act<'_>,
+) -> Result<bool, Error> {
+    if db.execute(SET_SUSPENDED, values![id, since_unix_ms]).await? == 0 {
+        return Ok(false);
+    }
     db.notify(Topic::Resources);
-    Ok(db.execute(SET_SUSPENDED, values![id, since_unix_ms]).await? == 1)
+    let action = if since_unix_ms.is_some() { "suspend resource" } else { "resume resource" };
+    note(db, id, action, None, act).await?;
+    Ok(true)
 }
 
 /// Deletes a resource that owns no numbers, with its hosts and keys.
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn delete(db: &mut Connection, id: Uuid, now_unix_ms: i64) -> Result<Deleted, Error> {
+pub async fn delete(db: &mut Connection, id: Uuid, act: Act<'_>) -> Result<Deleted, Error> {
     if db.fetch_optional(BY_ID_TO_DELETE, values![id]).await?.is_none() {
         return Ok(Deleted::Unknown);
     }
@@ -280,9 +322,40 @@ pub async fn delete(db: &mut Connection, id: Uuid, now_unix_ms: i64) -> Result<D
     }
     db.execute(DELETE_HOSTS, values![id]).await?;
     let forgotten: &[u8] = &[];
-    db.execute(DELETE, values![id, now_unix_ms, forgotten]).await?;
+    db.execute(DELETE, values![id, act.now_unix_ms, forgotten]).await?;
     db.notify(Topic::Resources);
+    note(db, id, "delete resource", None, act).await?;
     Ok(Deleted::Done)
+}
+
+/// Writes a change of a resource into the audit log.
+async fn note(
+    db: &mut Connection,
+    resource: Uuid,
+    action: &str,
+    detail: Option<serde_json::Value>,
+    act: Act<'_>,
+) -> Result<(), Error> {
+    let entry = audit::Entry {
+        at_unix_ms: act.now_unix_ms,
+        actor: act.actor,
+        action,
+        number: None,
+        resource: Some(resource),
+        transition: None,
+        detail,
+    };
+    audit::append(db, &entry).await
+}
+
+/// A billing record for the audit log.
+fn shown(billing: &Billing) -> serde_json::Value {
+    json!({
+        "country": billing.country,
+        "verified": billing.verified_unix_ms.is_some(),
+        "emergencyAddress": billing.emergency_address_unix_ms.is_some(),
+        "class": billing.class.as_str(),
+    })
 }
 
 fn read(row: &Row) -> Result<Resource, Error> {

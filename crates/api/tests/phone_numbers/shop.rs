@@ -1,19 +1,18 @@
 //! A world with numbers to sell, and the steps of a customer.
 
-use crate::support::{Answer, NOW_UNIX_MS, Sent, World};
+use crate::support::{ACT, Answer, Sent, World};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use trunkline_model::{Capability, E164, NumberState, NumberType};
 use trunkline_numbers::RuleBook;
 use trunkline_storage::ledger::{self, Month};
-use trunkline_storage::numbers::{self, Act, NewNumber, Number};
+use trunkline_storage::numbers::{self, NewNumber, Number};
 use trunkline_storage::resources::{self, Billing};
 use trunkline_storage::{Error, Store};
 use uuid::Uuid;
 
 pub(crate) const SEARCH_US: &str = "/availablePhoneNumbers/countries/US/:search?api-version=2025-06-01";
 pub(crate) const PURCHASE: &str = "/availablePhoneNumbers/:purchase?api-version=2025-06-01";
-const ACT: Act<'static> = Act { actor: "test", now_unix_ms: NOW_UNIX_MS };
 
 /// A world with numbers to sell.
 pub(crate) struct Shop {
@@ -111,7 +110,7 @@ impl Shop {
         let work = self
             .world
             .store
-            .write(move |db| Box::pin(async move { resources::set_billing(db, id, &billing).await }));
+            .write(move |db| Box::pin(async move { resources::set_billing(db, id, &billing, ACT).await }));
         let changed: Result<bool, Error> = work.await;
         assert!(changed.unwrap());
     }

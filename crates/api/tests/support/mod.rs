@@ -19,6 +19,7 @@ use tower::ServiceExt as _;
 use trunkline_api::{Clock, Environment, Settings, State, router};
 use trunkline_model::SubscriptionClass;
 use trunkline_numbers::RuleBook;
+use trunkline_storage::numbers::Act;
 use trunkline_storage::resources::{self, Billing, Resource, Secret};
 use trunkline_storage::{Error, Store};
 use uuid::Uuid;
@@ -31,6 +32,9 @@ pub const KEY: &[u8] = b"trunkline-test-key-0123456789abc";
 
 /// The host of the first resource.
 pub const HOST: &str = "contoso.localhost:8443";
+
+/// Who sets things up.
+pub const ACT: Act<'static> = Act { actor: "test", now_unix_ms: NOW_UNIX_MS };
 
 /// An API and what is under it.
 pub struct World {
@@ -120,7 +124,7 @@ impl World {
         let hosts = vec![host.to_owned()];
         let work = self
             .store
-            .write(move |db| Box::pin(async move { resources::insert(db, &resource, &hosts).await }));
+            .write(move |db| Box::pin(async move { resources::insert(db, &resource, &hosts, ACT).await }));
         let result: Result<(), Error> = work.await;
         result.unwrap();
     }

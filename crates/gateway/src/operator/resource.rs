@@ -9,7 +9,7 @@ use std::fmt::Write;
 use trunkline_identity::{AccessKey, ConnectionString};
 use trunkline_storage::numbers::{self, Act, Rest};
 use trunkline_storage::resources::{self, Billing, Deleted, Resource, Secret, Which};
-use trunkline_storage::{Connection, Error, Store, audit};
+use trunkline_storage::{Connection, Error, Store};
 use uuid::Uuid;
 
 /// Carries out a command.
@@ -113,12 +113,7 @@ async fn create(
     let names: Vec<String> = hosts.iter().map(|host| host.bare.clone()).collect();
     let (kept, of_unit) = (new.clone(), names.clone());
     let inserted = store
-        .write(move |db| {
-            Box::pin(async move {
-                resources::insert(db, &kept, &of_unit).await?;
-                note(db, "create resource", kept.id).await
-            })
-        })
+        .write(move |db| Box::pin(async move { resources::insert(db, &kept, &of_unit, act()).await }))
         .await;
     match inserted {
         Err(Error::Duplicate { .. }) => anyhow::bail!(
@@ -215,13 +210,7 @@ async fn rotate(
     let unit = async || {
         let key = key.clone();
         store
-            .write(move |db| {
-                Box::pin(async move {
-                    let set = resources::set_key(db, id, which, &key).await?;
-                    note(db, "rotate key", id).await?;
-                    Ok::<_, Error>(set)
-                })
-            })
+            .write(move |db| Box::pin(async move { resources::set_key(db, id, which, &key, act()).await }))
             .await
     };
     anyhow::ensure!(patiently(unit).await?, "the resource was deleted meanwhile");
@@ -250,13 +239,7 @@ async fn set_billing(store: &Store, database: &Database, name: &str, billing: Bi
     let unit = async || {
         let billing = billing.clone();
         store
-            .write(move |db| {
-                Box::pin(async move {
-                    let set = resources::set_billing(db, id, &billing).await?;
-                    note(db, "set billing profile", id).await?;
-                    Ok::<_, Error>(set)
-                })
-            })
+            .write(move |db| Box::pin(async move { resources::set_billing(db, id, &billing, act()).await }))
             .await
     };
     anyhow::ensure!(patiently(unit).await?, "the resource was deleted meanwhile");
@@ -278,10 +261,7 @@ async fn delete(store: &Store, database: &Database, name: &str, release: bool) -
             .write(move |db| {
                 Box::pin(async move {
                     let released = if release { release_all(db, id).await? } else { 0 };
-                    let deleted = resources::delete(db, id, now_unix_ms()).await?;
-                    if deleted == Deleted::Done {
-                        note(db, "delete resource", id).await?;
-                    }
+                    let deleted = resources::delete(db, id, act()).await?;
                     Ok::<_, Error>((deleted, released))
                 })
             })
@@ -304,7 +284,7 @@ async fn delete(store: &Store, database: &Database, name: &str, release: bool) -
 
 /// Gives all numbers of a resource back; each rests until the month that is paid for ends.
 async fn release_all(db: &mut Connection, resource: Uuid) -> Result<usize, Error> {
-    let act = Act { actor: ACTOR, now_unix_ms: now_unix_ms() };
+    let act = act();
     let mut released = 0;
     loop {
         let owned = numbers::owned(db, resource, 0, RELEASE_BATCH).await?;
@@ -319,17 +299,8 @@ async fn release_all(db: &mut Connection, resource: Uuid) -> Result<usize, Error
     }
 }
 
-async fn note(db: &mut Connection, action: &str, resource: Uuid) -> Result<(), Error> {
-    let entry = audit::Entry {
-        at_unix_ms: now_unix_ms(),
-        actor: ACTOR,
-        action,
-        number: None,
-        resource: Some(resource),
-        transition: None,
-        detail: None,
-    };
-    audit::append(db, &entry).await
+fn act() -> Act<'static> {
+    Act { actor: ACTOR, now_unix_ms: now_unix_ms() }
 }
 
 fn text(resource: &Resource, hosts: &[String], owned: u64) -> String {

@@ -157,7 +157,7 @@ impl Fault {
         match Reason::of(error) {
             Reason::DiskFull => Some(Self::DiskFull),
             Reason::DiskFailed => Some(Self::DiskFailed),
-            Reason::Duplicate | Reason::Contended | Reason::Other => None,
+            Reason::Duplicate | Reason::Contended | Reason::Lost | Reason::Other => None,
         }
     }
 }

@@ -56,7 +56,7 @@ pub(super) async fn open(url: &str, shared: &Arc<Shared>) -> Result<PgPool, Erro
 pub(super) async fn run(pool: PgPool, unit: Box<dyn Unit>, shared: Arc<Shared>) {
     let mut connection = match pool.acquire().await {
         Ok(connection) => Connection::postgres(connection),
-        Err(sqlx::Error::PoolTimedOut) => return unit.reject(Error::Contended { statement: "BEGIN" }),
+        Err(sqlx::Error::PoolTimedOut) => return unit.reject(Error::Busy),
         Err(error) => return unit.reject(Error::Open(Box::new(error))),
     };
     if let Err(error) = connection.command("BEGIN").await {

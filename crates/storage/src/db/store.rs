@@ -46,7 +46,7 @@ impl Store {
     /// stops waiting. It must wait for nothing but its own statements: with SQLite everyone waits for it.
     ///
     /// # Errors
-    /// The unit's own; [`Error::Contended`] when trying again may help, [`Error::DiskFull`],
+    /// The unit's own; [`Error::Contended`] when trying again may help, [`Error::Busy`], [`Error::DiskFull`],
     /// [`Error::CommitUnknown`], [`Error::Stopped`], [`Error::Undone`], [`Error::Panicked`].
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where

@@ -63,8 +63,9 @@ impl Writer {
             }
             match self.connection.command("BEGIN IMMEDIATE; SAVEPOINT unit").await {
                 Ok(()) => self.serve_group(first).await,
-                // Another process has held the database for longer than the busy timeout.
-                Err(_) => self.refused(first),
+                // Another process has held the database for longer than the busy timeout: whoever came meanwhile has
+                // waited long enough.
+                Err(_) => self.refuse_all(first),
             }
         }
     }
@@ -93,7 +94,7 @@ impl Writer {
             };
             if let Err(error) = ended {
                 if let Some(unit) = next {
-                    unit.reject(Error::Contended { statement: "SAVEPOINT" });
+                    unit.reject(Error::Busy);
                 }
                 return self.abandon(group, error).await;
             }
@@ -130,10 +131,15 @@ impl Writer {
         }
     }
 
-    fn refused(&mut self, unit: Box<dyn Unit>) {
+    fn refuse_all(&mut self, first: Box<dyn Unit>) {
         let fault = self.connection.take_fault();
         self.stopped |= fault == Some(Fault::DiskFailed);
-        unit.reject(Self::abandoned(fault));
+        let waiting = self.units.len();
+        first.reject(Self::abandoned(fault));
+        for _ in 0..waiting {
+            let Some(unit) = self.queued() else { break };
+            unit.reject(Self::abandoned(fault));
+        }
     }
 
     fn abandoned(fault: Option<Fault>) -> Error {
@@ -141,7 +147,7 @@ impl Writer {
             Some(Fault::DiskFailed) => Error::CommitUnknown("a write or a sync failed at the disk".into()),
             Some(Fault::DiskFull) => Error::DiskFull,
             // Another process holds the database, or a unit made SQLite roll everything back.
-            None => Error::Contended { statement: "COMMIT" },
+            None => Error::Busy,
         }
     }
 }

@@ -53,6 +53,11 @@ impl Database {
         }
     }
 
+    /// Ends the PostgreSQL server under whoever uses it.
+    pub(crate) fn stop(&mut self) {
+        self.server = None;
+    }
+
     pub(crate) async fn open(&self) -> Store {
         Store::open(&self.url).await.unwrap()
     }

@@ -91,7 +91,7 @@ pub(crate) async fn stock(store: &Store, count: u32, name: &str) -> Uuid {
     let written: Result<(), Error> = store
         .write(move |db| {
             Box::pin(async move {
-                resources::insert(db, &resource, &[]).await?;
+                resources::insert(db, &resource, &[], at(NOW)).await?;
                 let new: Vec<_> = (0..count).map(new_number).collect();
                 assert_eq!(numbers::import(db, &new, at(NOW)).await?, []);
                 Ok(())
@@ -187,7 +187,10 @@ async fn histories(db: &mut Connection) -> BTreeMap<E164, Vec<audit::Kept>> {
         let Some(last) = page.last() else { return histories };
         after = last.id;
         for entry in page {
-            histories.entry(entry.number.unwrap()).or_default().push(entry);
+            // The other entries are about resources.
+            if let Some(number) = entry.number {
+                histories.entry(number).or_default().push(entry);
+            }
         }
     }
 }

@@ -519,7 +519,7 @@ async fn a_resource_with_numbers_cannot_be_deleted(database: Database) {
     let buyer = stock(&store, 1, "contoso").await;
     let id = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
     purchase(&store, buyer, id, NOW).await.unwrap();
-    let delete = async || write!(store, |db| resources::delete(db, buyer, NOW).await);
+    let delete = async || write!(store, |db| resources::delete(db, buyer, at(NOW)).await);
     assert_eq!(delete().await, Deleted::OwnsNumbers);
     release(&store, buyer, NOW).await;
     assert_eq!(delete().await, Deleted::Done);
@@ -536,7 +536,7 @@ async fn a_resource_that_is_deleted_while_it_buys_ends_without_numbers_or_with_a
         let reservation = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
         let deleting = tokio::spawn({
             let store = store.clone();
-            async move { write!(store, |db| resources::delete(db, buyer, NOW).await) }
+            async move { write!(store, |db| resources::delete(db, buyer, at(NOW)).await) }
         });
         let bought = purchase(&store, buyer, reservation, NOW).await.unwrap();
         match (deleting.await.unwrap(), bought) {

@@ -4,7 +4,7 @@ use crate::database::Database;
 use crate::writing::write;
 use sqlx::Connection as _;
 use std::os::unix::fs::PermissionsExt;
-use trunkline_storage::{Error, Store, calls};
+use trunkline_storage::{Error, Store, calls, numbers};
 
 crate::on_both_engines! {
     a_schema_newer_than_the_program_is_refused_and_left_alone,
@@ -78,4 +78,33 @@ async fn the_file_is_readable_by_its_owner_alone() {
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_goes_away_is_out_of_reach_and_no_fault_of_the_statement() {
+    let mut database = Database::postgres();
+    let store = database.open().await;
+    let mut db = store.read().await.unwrap();
+    numbers::count(&mut db).await.unwrap();
+    database.stop();
+    let lost = numbers::count(&mut db).await;
+    assert!(matches!(lost, Err(Error::Open(_))), "{lost:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_while_another_program_holds_the_database_is_told_so_together() {
+    let database = Database::sqlite();
+    let store = database.open().await;
+    let mut other = sqlx::SqliteConnection::connect(database.url()).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let store = store.clone();
+        waiting.spawn(async move { store.write(|_| Box::pin(async { Ok::<_, Error>(()) })).await });
+    }
+    for told in waiting.join_all().await {
+        assert!(matches!(told, Err(Error::Busy)), "{told:?}");
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    store.write(|_| Box::pin(async { Ok::<_, Error>(()) })).await.unwrap();
 }

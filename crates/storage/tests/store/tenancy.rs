@@ -1,7 +1,7 @@
 //! Resources, users, signing keys, operations, repeated requests, SIP routing.
 
 use crate::database::Database;
-use crate::inventory::{NOW, resource, stock};
+use crate::inventory::{NOW, at, resource, stock};
 use crate::writing::write;
 use serde_json::{Value, json};
 use trunkline_model::SubscriptionClass;
@@ -9,7 +9,7 @@ use trunkline_storage::operations::{self, Operation};
 use trunkline_storage::repeatability::{self, Answer, Found, Key};
 use trunkline_storage::resources::{self, ANY_HOST, Billing, Secret, Which};
 use trunkline_storage::trunks::{self, Versioned};
-use trunkline_storage::{Error, Topic, identities};
+use trunkline_storage::{Error, Topic, audit, identities};
 use uuid::Uuid;
 
 crate::on_both_engines! {
@@ -29,7 +29,7 @@ async fn a_resource_is_found_by_its_host_and_the_default_one_by_any(database: Da
     let (contoso, default) = (resource("contoso"), resource("default"));
     let mut changes = store.subscribe(Topic::Resources);
     let kept = contoso.clone();
-    write!(store, |db| resources::insert(db, &kept, &["contoso.localhost:8443".into()]).await);
+    write!(store, |db| resources::insert(db, &kept, &["contoso.localhost:8443".into()], at(NOW)).await);
     changes.changed().await;
     let mut db = store.read().await.unwrap();
     assert_eq!(resources::by_host(&mut db, "contoso.localhost:8443").await.unwrap(), Some(contoso.clone()));
@@ -37,7 +37,7 @@ async fn a_resource_is_found_by_its_host_and_the_default_one_by_any(database: Da
     drop(db);
 
     let kept = default.clone();
-    write!(store, |db| resources::insert(db, &kept, &[ANY_HOST.into()]).await);
+    write!(store, |db| resources::insert(db, &kept, &[ANY_HOST.into()], at(NOW)).await);
     let mut db = store.read().await.unwrap();
     assert_eq!(resources::by_host(&mut db, "contoso.localhost:8443").await.unwrap(), Some(contoso.clone()));
     assert_eq!(resources::by_host(&mut db, "other.localhost:8443").await.unwrap(), Some(default.clone()));
@@ -48,23 +48,25 @@ async fn a_resource_is_found_by_its_host_and_the_default_one_by_any(database: Da
     drop(db);
 
     assert_eq!(format!("{:?}", contoso.primary_key), "Secret(…)");
-    write!(store, |db| resources::delete(db, contoso.id, NOW).await);
+    write!(store, |db| resources::delete(db, contoso.id, at(NOW)).await);
     let mut db = store.read().await.unwrap();
     let found = resources::by_host(&mut db, "contoso.localhost:8443").await.unwrap().unwrap();
     assert_eq!(found.name, "default");
     assert_eq!(resources::by_id(&mut db, contoso.id).await.unwrap(), None);
     drop(db);
     // The name is free again.
-    write!(store, |db| resources::insert(db, &resource("contoso"), &[]).await);
+    write!(store, |db| resources::insert(db, &resource("contoso"), &[], at(NOW)).await);
 }
 
 async fn names_and_hosts_are_taken_once_and_a_refused_resource_leaves_nothing(database: Database) {
     let store = database.open().await;
-    write!(store, |db| resources::insert(db, &resource("contoso"), &["a.localhost".into()]).await);
+    write!(store, |db| resources::insert(db, &resource("contoso"), &["a.localhost".into()], at(NOW)).await);
     for (name, host) in [("contoso", "b.localhost"), ("fabrikam", "a.localhost")] {
         let refused: Result<(), Error> = store
             .write(move |db| {
-                Box::pin(async move { resources::insert(db, &resource(name), &[host.to_owned()]).await })
+                Box::pin(
+                    async move { resources::insert(db, &resource(name), &[host.to_owned()], at(NOW)).await },
+                )
             })
             .await;
         assert!(matches!(refused, Err(Error::Duplicate { .. })), "{refused:?}");
@@ -103,16 +105,33 @@ async fn keys_rotate_and_billing_changes(database: Database) {
         class: SubscriptionClass::Trial,
     };
     let billing = moved.clone();
-    assert!(write!(store, |db| resources::set_billing(db, id, &billing).await));
-    assert!(write!(store, |db| resources::set_key(db, id, Which::Secondary, &Secret(vec![9; 64])).await));
-    assert!(write!(store, |db| resources::set_suspended(db, id, Some(NOW + 1)).await));
-    assert!(!write!(store, |db| resources::set_key(db, Uuid::nil(), Which::Primary, &Secret(vec![])).await));
+    assert!(write!(store, |db| resources::set_billing(db, id, &billing, at(NOW)).await));
+    assert!(
+        write!(store, |db| resources::set_key(db, id, Which::Secondary, &Secret(vec![9; 64]), at(NOW)).await)
+    );
+    assert!(write!(store, |db| resources::set_suspended(db, id, Some(NOW + 1), at(NOW + 1)).await));
+    assert!(!write!(store, |db| resources::set_key(
+        db,
+        Uuid::nil(),
+        Which::Primary,
+        &Secret(vec![]),
+        at(NOW)
+    )
+    .await));
 
     let mut db = store.read().await.unwrap();
     let found = resources::by_id(&mut db, id).await.unwrap().unwrap();
     assert_eq!(found.billing, moved);
     assert_eq!((found.primary_key, found.secondary_key), (Secret(vec![1; 32]), Secret(vec![9; 64])));
     assert_eq!(found.suspended_unix_ms, Some(NOW + 1));
+
+    // Each change is in the audit log, with what was there before, and no key.
+    let log = audit::of_resource(&mut db, id, 0, 10).await.unwrap();
+    let actions: Vec<_> = log.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["create resource", "set billing profile", "rotate key", "suspend resource"]);
+    let billing = log[1].detail.as_ref().unwrap();
+    assert_eq!((&billing["from"]["country"], &billing["to"]["country"]), (&json!("CA"), &json!("GB")));
+    assert_eq!(log[2].detail, Some(json!({ "key": "secondary" })));
 }
 
 async fn revoked_tokens_stay_revoked(database: Database) {
