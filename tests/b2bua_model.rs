@@ -1,6 +1,6 @@
 //! Random lives of calls through the B2BUA, in fair weather and in a storm.
 
-use trunkline_tests::sim::{Step, Steps, Weather, live};
+use trunkline_tests::sim::{Step, Steps, Weather, live, live_by_reference};
 
 /// How many lives, of 40 steps each. The long run sets `TRUNKLINE_LIVES`.
 fn lives() -> u64 {
@@ -22,6 +22,13 @@ fn both_sides_always_agree_in_fair_weather() {
 fn both_sides_always_agree_in_a_storm() {
     for seed in 10_000..10_000 + lives() {
         live(seed, Weather::stormy(0.15), &steps(seed));
+    }
+}
+
+#[test]
+fn after_each_step_every_phone_believes_what_the_reference_says() {
+    for seed in 20_000..20_000 + lives() {
+        live_by_reference(seed, &steps(seed));
     }
 }
 

@@ -4,9 +4,11 @@
 mod model;
 mod net;
 mod phone;
+mod reference;
 mod world;
 
 pub use model::{Step, Steps, live};
 pub use net::{Net, Pattern, Weather};
 pub use phone::{Answering, End, Phone, PhoneCall, State};
-pub use world::{CALLEE, CARRIER, Outcome, World, trunk};
+pub use reference::live_by_reference;
+pub use world::{CALLEE, CARRIER, Outcome, SECOND, World, trunk};

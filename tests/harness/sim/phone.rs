@@ -69,12 +69,16 @@ pub struct PhoneCall {
     pub digits: String,
     /// What the phone last wanted: `SendOnly` while it holds.
     pub wish: Direction,
+    /// Whether it was ever answered.
+    pub was_up: bool,
     /// How many changes of the peer it has agreed to.
     pub changes: u32,
     /// How many of its own changes were accepted and refused.
     pub accepted: u32,
     /// See `accepted`.
     pub refused: u32,
+    /// What it wanted before the change that is under way.
+    wish_before: Direction,
     sdp: MediaSession,
     player: Option<Player>,
     offer: Option<Bytes>,
@@ -90,6 +94,8 @@ pub struct Phone {
     pub policy: MediaPolicy,
     /// Whether it speaks while a call is up.
     pub speaks: bool,
+    /// Whether it leaves changes of its peers at the 100 that its user agent sends.
+    pub ignores_changes: bool,
     /// All calls it ever had.
     pub calls: BTreeMap<SessionId, PhoneCall>,
     /// Calls that are not over: the others need no looking after.
@@ -111,6 +117,7 @@ impl Phone {
             answering: Answering::After(Duration::from_secs(1)),
             policy: MediaPolicy::default(),
             speaks: true,
+            ignores_changes: false,
             calls: BTreeMap::new(),
             live: BTreeSet::new(),
             sip,
@@ -160,6 +167,23 @@ impl Phone {
     pub fn dial(&mut self, now: Instant, gateway: SocketAddr, number: &str) -> SessionId {
         let mut call = self.new_call(now, State::Calling);
         let offer = call.sdp.offer(Wish::default());
+        self.invite(now, gateway, number, call, Some(offer))
+    }
+
+    /// Places a call and leaves the offer to the gateway.
+    pub fn dial_without_offer(&mut self, now: Instant, gateway: SocketAddr, number: &str) -> SessionId {
+        let call = self.new_call(now, State::Calling);
+        self.invite(now, gateway, number, call, None)
+    }
+
+    fn invite(
+        &mut self,
+        now: Instant,
+        gateway: SocketAddr,
+        number: &str,
+        call: PhoneCall,
+        offer: Option<Bytes>,
+    ) -> SessionId {
         let params = InviteParams {
             destination: Destination::Target(Target::new(Transport::Udp, gateway)),
             uri: format!("sip:{number}@{gateway}"),
@@ -170,7 +194,7 @@ impl Phone {
             max_forwards: 70,
             routes: Vec::new(),
             headers: Headers::new(),
-            offer: Some(offer),
+            offer,
             profile: self.agent.config().profile.clone(),
         };
         let session = self.agent.invite(now, params).expect("a phone has room for its calls");
@@ -186,9 +210,23 @@ impl Phone {
         }
     }
 
-    /// Refuses its newest call.
+    /// Sends early media for its newest call, if that rings: in a reliable 183 where the gateway takes one.
+    pub fn send_early_media(&mut self, now: Instant) {
+        let Some(session) = self.last_ringing() else { return };
+        if let Some(sdp) = self.describe(now, session) {
+            let _ = self.agent.progress(now, session, Reply::new(183).with_sdp(sdp));
+        }
+    }
+
+    /// Returns its newest call, if that came in and is not answered.
+    pub fn last_ringing(&self) -> Option<SessionId> {
+        let (session, call) = self.calls.last_key_value()?;
+        (call.state == State::Ringing).then_some(*session)
+    }
+
+    /// Refuses its newest call, if that rings.
     pub fn refuse(&mut self, now: Instant, status: u16) {
-        if let Some(session) = self.last() {
+        if let Some(session) = self.last_ringing() {
             self.over(session, End::ByUs);
             let _ = self.agent.reject(now, session, Reply::new(status));
         }
@@ -240,7 +278,7 @@ impl Phone {
             return;
         }
         let offer = call.sdp.offer(Wish { direction: wish, prefer: None });
-        call.wish = wish;
+        call.wish_before = std::mem::replace(&mut call.wish, wish);
         let session = *session;
         let sent = if by_update {
             self.agent.update(now, session, Some(offer), Headers::new())
@@ -334,11 +372,17 @@ impl Phone {
     fn handle_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Incoming { session, offer, request, .. } => self.incoming(now, session, offer, &request),
-            Event::Progress { session, body, .. } => {
+            Event::Progress { session, fork, body, .. } => {
+                if let Some(answer) = self.answer_offer(now, session, &body) {
+                    let _ = self.agent.answer_progress(now, session, fork, answer);
+                }
                 self.take_answer(now, session, body);
                 self.set_state(session, State::Ringing);
             }
             Event::Answered { session, body, .. } => {
+                if let Some(answer) = self.answer_offer(now, session, &body) {
+                    let _ = self.agent.ack(now, session, answer);
+                }
                 self.take_answer(now, session, body);
                 self.set_state(session, State::Up);
             }
@@ -375,7 +419,7 @@ impl Phone {
                 };
                 self.over(session, end);
             }
-            // Phones answer changes at once, so that none can be cancelled.
+            // Phones answer changes at once, or not at all.
             Event::ChangeCancelled { .. }
             | Event::Refused { .. }
             | Event::Trying { .. }
@@ -426,6 +470,16 @@ impl Phone {
         Some(sdp)
     }
 
+    /// Returns the answer to an offer of the gateway, where the call was placed without one.
+    fn answer_offer(&mut self, now: Instant, session: SessionId, body: &Option<Body>) -> Option<Bytes> {
+        let (Some(call), Some(Body::Offer(offer))) = (self.calls.get_mut(&session), body) else {
+            return None;
+        };
+        let answer = call.sdp.answer_to(offer, Wish { direction: call.wish, prefer: None });
+        call.agree(now);
+        Some(answer.expect("the gateway offers what a phone has"))
+    }
+
     fn take_answer(&mut self, now: Instant, session: SessionId, body: Option<Body>) {
         let (Some(call), Some(Body::Answer(answer))) = (self.calls.get_mut(&session), body) else { return };
         call.sdp.accept_answer(&answer).expect("the gateway answers what was offered");
@@ -433,6 +487,9 @@ impl Phone {
     }
 
     fn peer_changes(&mut self, now: Instant, session: SessionId, offer: Option<Bytes>) {
+        if self.ignores_changes {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&session) else { return };
         let wish = Wish { direction: call.wish, prefer: None };
         let described = match offer {
@@ -453,7 +510,7 @@ impl Phone {
         if let Some(call) = self.calls.get_mut(&session) {
             call.sdp.rollback();
             call.refused += 1;
-            call.wish = call.sdp.negotiated().map(|negotiated| negotiated.direction).unwrap_or_default();
+            call.wish = call.wish_before;
         }
     }
 
@@ -461,6 +518,7 @@ impl Phone {
         if let Some(call) = self.calls.get_mut(&session)
             && !matches!(call.state, State::Over(_))
         {
+            call.was_up |= state == State::Up;
             call.state = state;
         }
     }
@@ -482,6 +540,8 @@ impl Phone {
             leg: None,
             digits: String::new(),
             wish: Direction::SendRecv,
+            wish_before: Direction::SendRecv,
+            was_up: false,
             changes: 0,
             accepted: 0,
             refused: 0,
@@ -502,6 +562,11 @@ impl Phone {
 }
 
 impl PhoneCall {
+    /// What offer and answer let this phone do now.
+    pub fn direction(&self) -> Option<Direction> {
+        self.sdp.negotiated().map(|negotiated| negotiated.direction)
+    }
+
     fn agree(&mut self, now: Instant) {
         let Some(negotiated) = self.sdp.negotiated().copied() else { return };
         match &mut self.leg {

@@ -26,6 +26,9 @@ pub const CARRIER: usize = 0;
 /// The phone that calls for our number go to, at 10.0.2.1.
 pub const CALLEE: usize = 1;
 
+/// The phone that stands behind [`CALLEE`] in a world with a second gateway, at 10.0.3.1.
+pub const SECOND: usize = 2;
+
 /// The number that is ours.
 const DID: &str = "+14255550100";
 
@@ -101,6 +104,22 @@ impl World {
         }
     }
 
+    /// Returns a world where calls that the callee's phone does not take go to a second one, and where a phone may
+    /// ring for as long as `ring_max`.
+    pub fn with_second(seed: u64, ring_max: Duration) -> Self {
+        let change = |trunk: &mut Trunk| {
+            trunk.ring_max = ring_max;
+            if trunk.id.as_str() == "callee" {
+                trunk.inbound.sources.push(ip(3).into());
+                let first = trunk.gateways[0].clone();
+                trunk.gateways.push(Gateway { host: Host::Ip(ip(3)), priority: 2, ..first });
+            }
+        };
+        let mut world = Self::with(seed, Profile::default(), change);
+        world.phones.push(Phone::new(ip(3), Profile::default(), seed ^ 5, world.now));
+        world
+    }
+
     /// The address of the gateway's SIP.
     pub fn sip(&self) -> SocketAddr {
         self.sip
@@ -115,6 +134,13 @@ impl World {
     pub fn dial(&mut self) {
         let (now, sip) = (self.now, self.sip);
         self.phones[CARRIER].dial(now, sip, DID);
+        self.settle();
+    }
+
+    /// The carrier calls our number and leaves the offer to the gateway.
+    pub fn dial_without_offer(&mut self) {
+        let (now, sip) = (self.now, self.sip);
+        self.phones[CARRIER].dial_without_offer(now, sip, DID);
         self.settle();
     }
 
@@ -179,8 +205,9 @@ impl World {
     /// When something is left.
     pub fn assert_nothing_left(&mut self) {
         self.net.weather = super::Weather::FAIR;
-        self.act(CARRIER, Phone::hang_up);
-        self.act(CALLEE, Phone::hang_up);
+        for phone in 0..self.phones.len() {
+            self.act(phone, Phone::hang_up);
+        }
         self.run_for(Duration::from_secs(300));
         let ladder = self.net.ladder();
         let counts = self.gateway.counts();
