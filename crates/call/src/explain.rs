@@ -290,7 +290,7 @@ impl fmt::Display for Refusal {
             Self::NoRoute(NoRoute::OtherTrunks(prefix)) => {
                 write!(f, "prefix {prefix} is for calls from other trunks")
             }
-            Self::NoRoute(NoRoute::Unused(number)) => write!(f, "{number} is ours, and nobody has it"),
+            Self::NoRoute(NoRoute::Unused) => f.write_str("the number is ours, and nobody has it"),
             Self::NoTrunk => f.write_str("no trunk of the route can take it"),
             Self::Media(reason) => write!(f, "media: {reason}"),
             Self::NoPorts => f.write_str("no RTP ports left"),

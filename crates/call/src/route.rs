@@ -80,7 +80,7 @@ pub enum NoRoute {
     /// A prefix matches, but only for calls from other trunks.
     OtherTrunks(String),
     /// The number is ours, and nobody has it or takes calls on it.
-    Unused(E164),
+    Unused,
 }
 
 /// What was dialled, in the forms the table knows.
@@ -235,8 +235,8 @@ impl RoutingTable {
                 hairpin: true,
             });
         }
-        if let Some(number) = dialled.number.filter(|number| self.unused.contains(number)) {
-            return Err(NoRoute::Unused(number));
+        if dialled.number.is_some_and(|number| self.unused.contains(&number)) {
+            return Err(NoRoute::Unused);
         }
         if let Some(route) = self.by_resource(from, dialled) {
             return Ok(route);

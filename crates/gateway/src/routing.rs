@@ -38,6 +38,16 @@ pub(crate) struct Routing {
     store: Store,
     config: Config,
     built_at: Option<Stamp>,
+    built_from: Option<Stored>,
+}
+
+/// What the database adds to the configuration.
+#[derive(Debug, PartialEq, Eq)]
+struct Stored {
+    /// Numbers that resources own, and whether they take calls.
+    owned: Vec<(E164, bool)>,
+    unowned: Vec<E164>,
+    resources: Vec<resource::Said>,
 }
 
 /// Why there is no table.
@@ -69,7 +79,7 @@ impl Reload {
 
 impl Routing {
     pub(crate) fn new(store: Store, config: Config) -> Self {
-        Self { store, config, built_at: None }
+        Self { store, config, built_at: None, built_from: None }
     }
 
     /// Builds a table from what the configuration and the database say now.
@@ -77,22 +87,32 @@ impl Routing {
     /// # Errors
     /// See [`Unbuilt`].
     pub(crate) async fn build(&mut self) -> Result<Arc<RoutingTable>, Unbuilt> {
+        let (stamp, stored) = self.read().await?;
+        self.assemble(stamp, stored)
+    }
+
+    async fn read(&self) -> Result<(Stamp, Stored), Error> {
         let mut db = self.store.read().await?;
         // Before the rest, so that what changes meanwhile is seen next time.
         let stamp = routing::stamp(&mut db).await?;
-        let owned = numbers::owned_in_trunks(&mut db).await?;
+        let owned = numbers::owned_in_trunks(&mut db).await?.into_iter();
+        let owned =
+            owned.map(|Owned { assignment, .. }| (assignment.number, assignment.terms.calling.is_inbound()));
         let unowned = routing::unowned(&mut db).await?;
         let resources = resource::read(&mut db).await?;
-        drop(db);
+        Ok((stamp, Stored { owned: owned.collect(), unowned, resources }))
+    }
+
+    fn assemble(&mut self, stamp: Stamp, stored: Stored) -> Result<Arc<RoutingTable>, Unbuilt> {
         let mut config = self.config.clone();
-        let routes = resource::routes(&mut config, &resources);
+        let routes = resource::routes(&mut config, &stored.resources);
         complete_trunks(&mut config);
-        let unused = add_owned(&mut config, &owned, unowned);
+        let unused = add_owned(&mut config, &stored);
         let table = RoutingTable::new(config.trunks, config.dids, config.routes)
             .and_then(|table| table.with_resources(routes))
             .map_err(Unbuilt::Problems)?
             .with_unused(unused);
-        self.built_at = Some(stamp);
+        (self.built_at, self.built_from) = (Some(stamp), Some(stored));
         Ok(Arc::new(table))
     }
 
@@ -106,7 +126,7 @@ impl Routing {
                     config = reloads.recv() => match config {
                         Some(config) => {
                             self.config = config;
-                            self.built_at = None;
+                            (self.built_at, self.built_from) = (None, None);
                         }
                         None => return,
                     },
@@ -136,7 +156,13 @@ impl Routing {
                 return Ok(None);
             }
         }
-        self.build().await.map(Some)
+        let (stamp, stored) = self.read().await?;
+        // A hold of a search, say, changes nothing for calls.
+        if self.built_from.as_ref() == Some(&stored) {
+            self.built_at = Some(stamp);
+            return Ok(None);
+        }
+        self.assemble(stamp, stored).map(Some)
     }
 
     /// Keeps the table there is. A database that failed is asked again.
@@ -160,15 +186,16 @@ impl Routing {
 
 /// Routes the numbers that resources own to where the configuration wants them, and returns the numbers that nobody
 /// can be called at: those that nobody owns, and those whose owner takes no calls. What the file routes itself stays.
-fn add_owned(config: &mut Config, owned: &[Owned], unowned: Vec<E164>) -> Vec<E164> {
+fn add_owned(config: &mut Config, stored: &Stored) -> Vec<E164> {
     let by_file: BTreeSet<E164> = config.dids.iter().map(|did| did.did).collect();
-    let mut unused: Vec<E164> = unowned.into_iter().filter(|number| !by_file.contains(number)).collect();
-    for Owned { assignment, .. } in owned.iter().filter(|owned| !by_file.contains(&owned.assignment.number)) {
-        if !assignment.terms.calling.is_inbound() {
-            unused.push(assignment.number);
+    let left = |number: &&E164| !by_file.contains(number);
+    let mut unused: Vec<E164> = stored.unowned.iter().filter(left).copied().collect();
+    for (number, takes_calls) in stored.owned.iter().filter(|(number, _)| left(&number)) {
+        if !takes_calls {
+            unused.push(*number);
         } else if !config.numbers.inbound.is_empty() {
             let trunks = config.numbers.inbound.clone();
-            config.dids.push(DidRoute { did: assignment.number, trunks, dial: None });
+            config.dids.push(DidRoute { did: *number, trunks, dial: None });
         }
     }
     unused

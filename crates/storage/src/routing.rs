@@ -12,7 +12,8 @@ statements! {
         COALESCE((SELECT SUM(version) FROM sip_routing), 0) AS routed"
         postgres "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS audited, \
         CAST(0 AS BIGINT) AS routed";
-    UNOWNED = "SELECT e164 FROM numbers WHERE state NOT IN ('assigned', 'retired', 'ported_out')";
+    UNOWNED = "SELECT e164 FROM numbers WHERE state NOT IN ('assigned', 'retired', 'ported_out') \
+        ORDER BY e164";
 }
 
 /// What tells one state of numbers, resources and routes from another.
@@ -29,7 +30,7 @@ pub async fn stamp(db: &mut Connection) -> Result<Stamp, Error> {
     Ok(Stamp([row.read("audited")?, row.read("routed")?]))
 }
 
-/// Returns every number of the inventory that nobody owns. What was retired or ported out may be anyone's by now.
+/// Returns every number of the inventory that nobody owns, in their order. What was retired or ported out may be anyone's by now.
 ///
 /// # Errors
 /// Those of a statement.

@@ -183,7 +183,7 @@ fn a_number_that_nobody_has_is_refused_whatever_else_would_match() {
     let table = table.with_resources(vec![routes]).unwrap().with_unused([number]);
     for from in ["a", "b"] {
         let refused = table.route(&id(from), &Dialled::parse("425-555-0100"));
-        assert_eq!(refused.unwrap_err(), NoRoute::Unused(number));
+        assert_eq!(refused.unwrap_err(), NoRoute::Unused);
         assert!(table.route(&id(from), &Dialled::parse("+14255550101")).is_ok());
     }
 }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 const RING_MAX: Duration = Duration::from_secs(120);
 
 /// What a resource says of its calls.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Said {
     id: Uuid,
     name: String,
