@@ -3,9 +3,11 @@
 pub mod accounts;
 pub mod backoff;
 pub mod client;
+pub mod deliver;
 mod link;
 pub mod server;
 pub mod submit;
+pub mod time;
 
 pub use client::{Client, ClientConfig};
 pub use link::{Counters, End, Timers};

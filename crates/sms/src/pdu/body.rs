@@ -223,7 +223,20 @@ pub const ESM_UDHI: u8 = 0x40;
 /// registered_delivery: a receipt on success and on failure.
 pub const RECEIPT_WANTED: u8 = 0x01;
 
+/// interface_version of SMPP 3.4.
+pub const VERSION_3_4: u8 = 0x34;
+
 impl ShortMessage {
+    /// Returns the message as a peer of this interface_version can read it: TLVs came with SMPP 3.4.
+    ///
+    /// Octets in message_payload become a short_message, which may be too long for one.
+    pub fn for_version(self, version: u8) -> Self {
+        if version >= VERSION_3_4 {
+            return self;
+        }
+        Self { in_payload: false, tlvs: Vec::new(), ..self }
+    }
+
     /// Returns the value of a TLV.
     pub fn tlv(&self, tag: u16) -> Option<&Bytes> {
         self.tlvs.iter().find(|tlv| tlv.tag == tag).map(|tlv| &tlv.value)

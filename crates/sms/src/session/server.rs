@@ -11,6 +11,7 @@ use super::AckToken;
 use super::accounts::{Grant, Refusal};
 use super::link::{Counters, End, Link, Timers};
 use crate::bucket::Bucket;
+use crate::pdu::body::VERSION_3_4;
 use crate::pdu::{Address, Bind, BindKind, Body, Destination, ShortMessage};
 use crate::status::{Class, CommandStatus, StatusTable};
 
@@ -37,6 +38,8 @@ pub struct Server<M> {
     state: State,
     link: Link<M>,
     bucket: Option<Bucket>,
+    /// The customer's interface_version.
+    version: u8,
     session: u64,
     requested: u64,
     /// Requests that wait for the owner: sequence number and which command.
@@ -197,6 +200,7 @@ impl<M> Server<M> {
             config,
             link,
             bucket: None,
+            version: VERSION_3_4,
             session,
             requested: 0,
             unanswered: BTreeMap::new(),
@@ -232,7 +236,9 @@ impl<M> Server<M> {
                 self.state = State::Bound { kind, grant };
                 self.bucket = grant.rate.map(Bucket::new);
                 let system_id = self.config.system_id.clone();
-                let body = Body::BindResp { kind, system_id, version: Some(INTERFACE_VERSION) };
+                // A peer of SMPP 3.3 knows no TLVs.
+                let version = (self.version >= VERSION_3_4).then_some(VERSION_3_4);
+                let body = Body::BindResp { kind, system_id, version };
                 self.link.respond(sequence, CommandStatus::OK, body);
             }
             Err(Refusal { status, delay }) => {
@@ -328,9 +334,6 @@ impl<M> Server<M> {
         self.outputs.push_back(Output::Event(event));
     }
 }
-
-/// sc_interface_version: SMPP 3.4.
-const INTERFACE_VERSION: u8 = 0x34;
 
 #[cfg(test)]
 mod tests;

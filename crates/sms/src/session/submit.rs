@@ -8,6 +8,7 @@ use crate::party::Sender;
 use crate::pdu::body::{ESM_UDHI, RECEIPT_WANTED};
 use crate::pdu::{Address, ShortMessage, Tlv, tag};
 use crate::segment::{Carriage, Segment, Split};
+use crate::session::time;
 
 /// Type of number and numbering plan (SMPP 3.4 §5.2.5, §5.2.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,7 +95,7 @@ impl SubmitProfile {
         if self.more_messages && more {
             tlvs.push(Tlv::new(tag::MORE_MESSAGES_TO_SEND, vec![1]));
         }
-        let validity = if self.validity { relative_time(envelope.validity_left) } else { String::new() };
+        let validity = if self.validity { time::relative(envelope.validity_left) } else { String::new() };
         ShortMessage {
             service_type: self.service_type.clone(),
             source: self.source(&envelope.from),
@@ -126,13 +127,6 @@ impl SubmitProfile {
         let plus = if self.plus && number { "+" } else { "" };
         Address { ton, npi, address: format!("{plus}{text}") }
     }
-}
-
-/// Returns a relative time in the form of SMPP 3.4 §7.1.1: `YYMMDDhhmmss000R`, at least one second, at most 99 days.
-pub fn relative_time(left: Duration) -> String {
-    let secs = left.as_secs().clamp(1, 99 * 86_400);
-    let (days, rest) = (secs / 86_400, secs % 86_400);
-    format!("0000{days:02}{:02}{:02}{:02}000R", rest / 3_600, rest / 60 % 60, rest % 60)
 }
 
 #[cfg(test)]
@@ -180,12 +174,5 @@ mod tests {
         let payload = messages(Method::Payload);
         assert_eq!((payload.len(), payload[0].in_payload), (1, true));
         assert_eq!((payload[0].validity.as_str(), payload[0].registered_delivery), ("000001010101000R", 1));
-    }
-
-    #[test]
-    fn a_relative_time_is_never_nothing_or_more_than_its_digits() {
-        assert_eq!(relative_time(Duration::ZERO), "000000000001000R");
-        assert_eq!(relative_time(Duration::from_secs(86_400)), "000001000000000R");
-        assert_eq!(relative_time(Duration::MAX), "000099000000000R");
     }
 }

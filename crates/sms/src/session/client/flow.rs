@@ -122,7 +122,7 @@ impl<M> Client<M> {
             && self.link.messages_pending() < self.config.window
             && let Some(flight) = self.backlog.pop_front()
         {
-            let body = Body::Submit(flight.message.clone());
+            let body = Body::Submit(flight.message.clone().for_version(self.config.bind.version));
             let sent = self.link.request(now, body, Asked::Message(flight));
             if let Err((error, Asked::Message(flight))) = sent {
                 self.event(Event::Unencodable { token: flight.token, field: error.0 });

@@ -27,6 +27,7 @@ impl<M> Server<M> {
             (State::Closed | State::Unbinding, _) => {}
             (State::Unbound(_), Body::Bind(bind)) => {
                 self.state = State::Deciding { sequence, kind: bind.kind };
+                self.version = bind.version;
                 self.event(Event::BindRequested(bind));
             }
             (_, body @ Body::Bind(_)) => {
@@ -84,6 +85,7 @@ impl<M> Server<M> {
     }
 
     pub(super) fn send(&mut self, now: Instant, token: M, message: ShortMessage) {
+        let message = message.for_version(self.version);
         let sent = self.link.request(now, Body::Deliver(message), Asked::Message(token));
         if let Err((_, Asked::Message(token))) = sent {
             let status = CommandStatus::INVALID_MESSAGE_LENGTH;

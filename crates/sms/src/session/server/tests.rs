@@ -241,6 +241,21 @@ fn texts_go_out_within_the_window_and_their_answers_are_told() {
 }
 
 #[test]
+fn a_customer_of_smpp_3_3_is_sent_no_tlvs() {
+    let mut world = World::new();
+    let Body::Bind(old) = bind(BindKind::Transceiver) else { panic!() };
+    world.say(1, Body::Bind(Bind { version: 0x33, ..old }));
+    world.server.decide(world.now, Ok(GRANT));
+    let message =
+        ShortMessage { tlvs: vec![crate::pdu::Tlv::new(0x1400, vec![1])], ..ShortMessage::default() };
+    world.server.deliver(world.now, 1, message).unwrap();
+    world.drain();
+    assert!(matches!(world.heard[0].body, Body::BindResp { version: None, .. }));
+    let Body::Deliver(message) = &world.heard[1].body else { panic!() };
+    assert_eq!(message.tlvs, []);
+}
+
+#[test]
 fn unbinding_either_way_closes() {
     let mut theirs = World::bound(GRANT);
     theirs.say(9, Body::Unbind);
