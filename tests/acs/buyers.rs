@@ -220,7 +220,7 @@ impl Buyer<'_> {
             "quantity": quantity,
         });
         let target = format!("/availablePhoneNumbers/countries/US/:search?{VERSION}");
-        let found = self.ask(&Request::post(target, &body))?;
+        let found = self.ask(&Request::post(target, &body)).filter(|answer| !answer.puts_off())?;
         assert_eq!(found.status, 202, "{found:?}");
         let search = found.header("search-id").to_owned();
         let operation = self.persist(&Request::get(found.header("operation-location")));
@@ -264,7 +264,7 @@ impl Buyer<'_> {
         let began = Instant::now();
         loop {
             match self.ask(request) {
-                Some(answer) if ![429, 503].contains(&answer.status) => return answer,
+                Some(answer) if !answer.puts_off() => return answer,
                 Some(_) | None => {}
             }
             assert!(began.elapsed() < SELLING_MAX, "no answer to {}", request.target);

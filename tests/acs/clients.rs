@@ -30,6 +30,7 @@ const PHONE_NUMBERS: &[&str] = &[
     "browse_available_phone_numbers",
     "search_available_phone_numbers",
     "search_that_fails",
+    "cancel_operation",
     "purchase_and_get",
     "purchase_twice_is_one_purchase",
     "purchase_of_an_unknown_search",

@@ -59,8 +59,8 @@ impl Rules {
         rates: "requests_max = 20\nissue_max = 20\nrevoke_max = 20\nwindow_secs = 10\n",
     };
 
-    /// As shipped, but what is held is held for a second.
-    pub(crate) const SHORT: Self = Self { changes: &[("ttl_s = 900", "ttl_s = 1")], rates: "" };
+    /// As shipped, but what is held is held for seconds only.
+    pub(crate) const SHORT: Self = Self { changes: &[("ttl_s = 900", "ttl_s = 3")], rates: "" };
 
     /// Wide, and what is held is held for seconds: what a killed gateway held is for sale again before the test ends.
     pub(crate) const FORGETFUL: Self = Self {

@@ -101,6 +101,11 @@ impl Answer {
         self.headers.get(name).map_or("", String::as_str)
     }
 
+    /// Whether the same request may be answered otherwise a little later.
+    pub(crate) fn puts_off(&self) -> bool {
+        [429, 503].contains(&self.status)
+    }
+
     /// Returns the body, null where it is no JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()

@@ -140,6 +140,19 @@ module.exports = {
     );
   },
 
+  async cancel_operation() {
+    // Without a method in the client: the layer under it, which is generated, has it.
+    const numbers = client("numbers");
+    const begun = [];
+    const options = { ...AT_ONCE, onResponse: ({ headers }) => begun.push(headers.get("operation-id")) };
+    const { searchId } = await finished(numbers.beginSearchAvailablePhoneNumbers(asked(), options));
+    const under = numbers.client.phoneNumbers;
+    assert.equal((await under.getOperation(begun[0])).status, "succeeded");
+    await under.cancelOperation(begun[0]);
+    await refused(404, "NotFound", () => under.getOperation(begun[0]));
+    await refused(404, "NotFound", () => numbers.beginPurchasePhoneNumbers(searchId, AT_ONCE));
+  },
+
   async purchase_and_get() {
     const numbers = client("numbers");
     const [number] = await buy(numbers);

@@ -1,4 +1,4 @@
-"""A long-running purchase that fails, for the search has lapsed: here searches live for a second."""
+"""A long-running purchase that fails, for the search has lapsed: here searches live for seconds."""
 
 import time
 from datetime import datetime, timezone

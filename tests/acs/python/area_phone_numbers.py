@@ -142,6 +142,20 @@ async def search_that_fails(world):
     raise AssertionError("the search did not fail")
 
 
+async def cancel_operation(world):
+    # Without a method in the clients: the layer under them, which is generated, has it.
+    client = world.client("numbers")
+    begun = []
+    options = {"raw_response_hook": lambda answer: begun.append(answer.http_response.headers.get("operation-id"))}
+    begin = client.begin_search_available_phone_numbers
+    found = await finished(begin, *GEOGRAPHIC, area_code="206", **AT_ONCE, **options)
+    under = client._phone_number_client.phone_numbers
+    assert (await done(under.get_operation(begun[0]))).status == "succeeded"
+    assert await done(under.cancel_operation(begun[0])) is None
+    await refused(404, "NotFound", ResourceNotFoundError, under.get_operation, begun[0])
+    await refused(404, "NotFound", ResourceNotFoundError, client.begin_purchase_phone_numbers, found.search_id)
+
+
 async def purchase_and_get(world):
     client = world.client("numbers")
     (number,) = await buy(client)
@@ -297,6 +311,7 @@ CHECKS = [
     browse_available_phone_numbers,
     search_available_phone_numbers,
     search_that_fails,
+    cancel_operation,
     purchase_and_get,
     purchase_twice_is_one_purchase,
     purchase_of_an_unknown_search,
