@@ -53,6 +53,9 @@ pub(crate) enum Sequence {
 /// costs memory for the length of a call. A longer chain makes no dialog, for one that is cut leads nowhere.
 const ROUTES_MAX: usize = 32;
 
+/// More than the requests that any early dialog sees.
+const EARLY_REQUESTS_MAX: u32 = 1000;
+
 impl Dialog {
     /// Makes the dialog of an INVITE of ours from a response to it (RFC 3261 §12.1.2).
     pub(crate) fn of_response(invite: &Message, response: &Message, flow: Flow) -> Option<Self> {
@@ -151,6 +154,12 @@ impl Dialog {
         routes.reverse();
         self.routes = routes;
         true
+    }
+
+    /// Passes over the numbers that PRACK and UPDATE may have used in the early dialog that this one continues, where
+    /// that is forgotten. The peer takes a gap, but no number twice (RFC 3261 §12.2.2).
+    pub(crate) fn pass_over_early_requests(&mut self) {
+        self.local_seq = self.local_seq.saturating_add(EARLY_REQUESTS_MAX);
     }
 
     /// Starts the next request in the dialog.

@@ -182,8 +182,9 @@ impl Session {
             Phase::Cancelling => {
                 // RFC 3261 §9.1: the CANCEL came too late, so the session is there and must be ended.
                 self.timers.stop_all();
-                self.usages.clear();
-                if self.fork(cx, &response, flow).is_some() {
+                if let Some(usage) = self.take_fork(cx, &response, flow) {
+                    // One that is too long is left as the early dialog had it: the callee has to be told somehow.
+                    usage.dialog.confirm(&response, flow);
                     self.send_ok_ack(cx, now, client, self.invite_number(), None);
                     self.invite = None;
                     let farewell = std::mem::take(&mut self.farewell);
@@ -208,20 +209,11 @@ impl Session {
     }
 
     fn handle_first_ok(&mut self, cx: &mut Core, now: Instant, client: Id, response: Message, flow: Flow) {
-        let Some(at) = self.fork(cx, &response, flow) else {
-            // Past the limit of forks there is no early dialog, but a 2xx is an answer all the same.
-            self.usages.pop();
-            if self.fork(cx, &response, flow).is_none() {
-                self.tell_failed(cx, Failure::PeerMisbehaved("2xx makes no dialog"));
-                self.phase = Phase::Over;
-            } else {
-                self.handle_first_ok(cx, now, client, response, flow);
-            }
+        let Some(usage) = self.take_fork(cx, &response, flow) else {
+            self.tell_failed(cx, Failure::PeerMisbehaved("2xx makes no dialog"));
+            self.phase = Phase::Over;
             return;
         };
-        self.usages.swap(0, at);
-        self.usages.truncate(1);
-        let Some(usage) = self.usages.first_mut() else { return };
         let is_reachable = usage.dialog.confirm(&response, flow);
         usage.note_capabilities(&response);
         let fork = ForkId(usage.fork);
@@ -257,6 +249,18 @@ impl Session {
         }
         let session = self.session_id();
         self.tell(cx, Event::Answered { session, fork, response, body });
+    }
+
+    /// Leaves of all forks the one that answered. It goes on from its early dialog, whose requests have used up numbers.
+    fn take_fork(&mut self, cx: &mut Core, response: &Message, flow: Flow) -> Option<&mut Usage> {
+        let at = self.fork(cx, response, flow).or_else(|| {
+            // Past the limit of forks there is no early dialog, but a 2xx is an answer all the same.
+            self.usages.pop();
+            self.fork(cx, response, flow)
+        })?;
+        self.usages.swap(0, at);
+        self.usages.truncate(1);
+        self.usages.first_mut()
     }
 
     fn invite_number(&self) -> u32 {
@@ -402,6 +406,7 @@ pub(crate) fn release_stray_ok(cx: &mut Core, now: Instant, client: Id, response
     if !to_tag(&invite).is_empty() {
         return;
     }
+    dialog.pass_over_early_requests();
     if let Ok(request) = cx.client_headers(dialog.request(Method::Bye)).finish() {
         let outgoing = Outgoing { request, contact: None, advertised };
         // A full table leaves the fork to its own session timer.
