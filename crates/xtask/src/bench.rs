@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the benches of all crates, under one name each.
 
-use crate::install::{self, BUILD, KAMAILIO, Need, RTPENGINE};
+use crate::install::{self, BUILD, KAMAILIO, Need, POSTGRESQL, RTPENGINE};
 use crate::shell::{cargo, say};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -38,6 +38,13 @@ const BENCHES: &[Bench] = &[
         target: "rtp_relay",
         measures: "CPU of a relayed packet, beside a bare receive-and-send loop and rtpengine",
         peers: &[RTPENGINE],
+    },
+    Bench {
+        name: "rest",
+        package: "trunkline-api",
+        target: "rest",
+        measures: "requests a second on SQLite and PostgreSQL, beside a bare axum handler",
+        peers: &[POSTGRESQL],
     },
 ];
 
