@@ -27,6 +27,7 @@ mod tests {
     use std::net::IpAddr;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Arc;
+    use trunkline_model::clock::first_instant;
     use trunkline_model::{Gateway, Host, NodeId, PatternRoute, Transport, TrunkId};
     use trunkline_sip::transport::{Advertised, Flow, Listener};
     use trunkline_sip::user_agent;
@@ -85,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_call_that_panics_is_ended_and_gives_back_all_it_had() {
-        let now = Instant::now();
+        let now = first_instant();
         let mut b2bua = b2bua(now);
         dial(&mut b2bua, now);
         let serial = *b2bua.calls.keys().next().expect("the call was not let in");

@@ -98,17 +98,17 @@ struct Connection {
     /// The listener it came in on; for one we opened, the listener whose address it shows.
     local: SocketAddr,
     remote: SocketAddr,
-    opened: Opened,
+    opener: Opener,
     /// Dropping it ends the connection's task.
     writes: mpsc::Sender<Bytes>,
 }
 
 /// Who opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Opened {
-    ByUs,
-    ByKnown,
-    ByStranger,
+enum Opener {
+    Us,
+    Known,
+    Stranger,
 }
 
 impl Known {
@@ -225,15 +225,15 @@ impl Streams {
     fn accept(&mut self, local: SocketAddr, stream: TcpStream, remote: SocketAddr) {
         let source = remote.ip().to_canonical();
         let from_source = self.accepted_from.get(&source).copied().unwrap_or(0);
-        let opened = if self.known.holds(remote) { Opened::ByKnown } else { Opened::ByStranger };
-        if from_source >= self.limits.per_source_max || !self.has_room(opened) {
+        let opener = if self.known.holds(remote) { Opener::Known } else { Opener::Stranger };
+        if from_source >= self.limits.per_source_max || !self.has_room(opener) {
             self.metrics.stream_refusals.add(1);
             tracing::debug!(%remote, from_source, open = self.connections.len(), "connection refused");
             return;
         }
         self.accepted_from.insert(source, from_source + 1);
-        self.strangers += u32::from(opened == Opened::ByStranger);
-        let (connection, task) = self.add(local, remote, opened);
+        self.strangers += u32::from(opener == Opener::Stranger);
+        let (connection, task) = self.add(local, remote, opener);
         tokio::spawn(task.run(Some(stream), None));
         tracing::debug!(%remote, connection = connection.0, "connection accepted");
     }
@@ -241,7 +241,7 @@ impl Streams {
     /// Opens a connection from the address of the listener it shows, so that carriers that match by address
     /// know it.
     fn open(&mut self, remote: SocketAddr, local: Option<SocketAddr>) -> Option<ConnectionId> {
-        if !self.has_room(Opened::ByUs) {
+        if !self.has_room(Opener::Us) {
             return None;
         }
         let wanted = local.filter(|local| self.listeners.contains(local));
@@ -250,29 +250,29 @@ impl Streams {
         let from =
             local.filter(|local| !local.ip().is_unspecified()).map(|local| SocketAddr::new(local.ip(), 0));
         let shown = local.unwrap_or_else(|| self.listeners.first().copied().unwrap_or(remote));
-        let (connection, task) = self.add(shown, remote, Opened::ByUs);
+        let (connection, task) = self.add(shown, remote, Opener::Us);
         self.by_remote.insert(remote, connection);
         tokio::spawn(task.run(None, from));
         Some(connection)
     }
 
-    fn add(&mut self, local: SocketAddr, remote: SocketAddr, opened: Opened) -> (ConnectionId, Task) {
+    fn add(&mut self, local: SocketAddr, remote: SocketAddr, opener: Opener) -> (ConnectionId, Task) {
         let id = ConnectionId(self.next);
         self.next += 1;
         let (writes, queue) = mpsc::channel(WRITES_MAX);
         let pongs = writes.downgrade();
-        self.connections.insert(id, Connection { local, remote, opened, writes });
+        self.connections.insert(id, Connection { local, remote, opener, writes });
         let (events, limits) = (self.events.clone(), self.limits);
-        (id, Task { id, remote, opened, queue, pongs, events, limits })
+        (id, Task { id, remote, opener, queue, pongs, events, limits })
     }
 
-    fn has_room(&self, opened: Opened) -> bool {
+    fn has_room(&self, opener: Opener) -> bool {
         let max = self.limits.connections_max;
         let room = self.connections.len() < max as usize;
-        match opened {
-            Opened::ByUs => room,
-            Opened::ByKnown => room && self.accepted() < accepted_max(max),
-            Opened::ByStranger => {
+        match opener {
+            Opener::Us => room,
+            Opener::Known => room && self.accepted() < accepted_max(max),
+            Opener::Stranger => {
                 room && self.accepted() < accepted_max(max) && self.strangers < strangers_max(max)
             }
         }
@@ -283,13 +283,13 @@ impl Streams {
     }
 
     fn closed(&mut self, connection: ConnectionId, why: Closure) -> Option<Input> {
-        let Connection { remote, opened, .. } = self.connections.remove(&connection)?;
+        let Connection { remote, opener, .. } = self.connections.remove(&connection)?;
         if self.by_remote.get(&remote) == Some(&connection) {
             self.by_remote.remove(&remote);
         }
-        self.strangers -= u32::from(opened == Opened::ByStranger);
+        self.strangers -= u32::from(opener == Opener::Stranger);
         let source = remote.ip().to_canonical();
-        if opened != Opened::ByUs
+        if opener != Opener::Us
             && let Some(count) = self.accepted_from.get_mut(&source)
         {
             *count -= 1;
@@ -329,7 +329,7 @@ async fn accept(listener: tokio::net::TcpListener, local: SocketAddr, events: mp
 struct Task {
     id: ConnectionId,
     remote: SocketAddr,
-    opened: Opened,
+    opener: Opener,
     queue: mpsc::Receiver<Bytes>,
     /// For keep-alive answers; it does not keep the queue open.
     pongs: mpsc::WeakSender<Bytes>,
@@ -339,7 +339,7 @@ struct Task {
 
 impl Task {
     async fn run(self, stream: Option<TcpStream>, from: Option<SocketAddr>) {
-        let Self { id: connection, remote, opened, queue, pongs, events, limits } = self;
+        let Self { id: connection, remote, opener, queue, pongs, events, limits } = self;
         let stream = match stream {
             Some(stream) => Some(stream),
             None => timeout(limits.connect, connect(remote, from)).await.ok().and_then(Result::ok),
@@ -351,7 +351,7 @@ impl Task {
                 let _ = stream.set_nodelay(true);
                 let (reader, writer) = stream.into_split();
                 tokio::select! {
-                    why = read(reader, (connection, opened), &pongs, &events, limits) => why,
+                    why = read(reader, (connection, opener), &pongs, &events, limits) => why,
                     why = write(writer, queue, limits.write) => why,
                 }
             }
@@ -371,7 +371,7 @@ async fn connect(remote: SocketAddr, from: Option<SocketAddr>) -> io::Result<Tcp
 
 async fn read(
     mut reader: OwnedReadHalf,
-    (connection, opened): (ConnectionId, Opened),
+    (connection, opener): (ConnectionId, Opener),
     pongs: &mpsc::WeakSender<Bytes>,
     events: &mpsc::Sender<StreamEvent>,
     limits: StreamLimits,
@@ -379,7 +379,7 @@ async fn read(
     let mut framer = Framer::new();
     let mut buffer = vec![0; READ_BYTES];
     // A peer that connects has something to say: until its first message is whole, line ends do not count.
-    let mut silent = (opened != Opened::ByUs).then(Instant::now);
+    let mut silent = (opener != Opener::Us).then(Instant::now);
     let mut began: Option<Instant> = None;
     loop {
         let (left, late) = match silent.or(began) {
