@@ -223,7 +223,9 @@ fn raise_descriptor_limit(config: &Config) {
         warn!(%error, "the limit of open files could not be raised");
     }
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let wanted = address::port_count(&config.rtp) + u64::from(config.sip.streams.connections_max);
+    let wanted = address::port_count(&config.rtp)
+        + u64::from(config.sip.streams.connections_max)
+        + u64::from(config.http.limits.connections_max);
     if limit < wanted {
         warn!(limit, wanted, "the limit of open files is lower than all media ports and connections need");
     }

@@ -199,6 +199,36 @@ fn a_certificate_is_replaced_under_open_connections_and_a_bad_one_changes_nothin
 }
 
 #[test]
+fn rule_tables_are_read_again_and_a_bad_file_keeps_the_old_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules.toml");
+    let built_in = include_str!("../../numbers/data/rules.toml");
+    std::fs::write(&rules, built_in).unwrap();
+    let rest = "[numbers]\nrules = \"rules.toml\"\nfictional = true\n[[trunk]]\nname = \"carrier\"\nsources = [\"127.0.0.2\"]\n";
+    let path = config(directory.path(), "default_resource = \"contoso\"\n", rest);
+    let key = create(&path);
+    import(&path, directory.path(), "+14165550100,carrier\n");
+    let gateway = Program::serve(&path);
+    let client = Client::new(&gateway, "localhost", &key);
+    let wanted = json!({"phoneNumberType": "geographic", "assignmentType": "application",
+        "capabilities": {"calling": "inbound+outbound", "sms": "none"}});
+    let search = || {
+        client.send("POST", &format!("/availablePhoneNumbers/countries/CA/:search?{VERSION}"), &wanted).status
+    };
+    assert_eq!(search(), 404, "numbers of Canada are not offered");
+
+    std::fs::write(&rules, built_in.replace("active = \"us-ca-preview\"", "active = \"acs-ga\"")).unwrap();
+    gateway.signal("-HUP");
+    gateway.logged("rule tables replaced");
+    assert_eq!(search(), 202);
+
+    std::fs::write(&rules, built_in.replace("schema = 1", "schema = 2")).unwrap();
+    gateway.signal("-HUP");
+    gateway.logged("the rule tables were not reloaded; the old ones stay in force");
+    assert_eq!(search(), 202);
+}
+
+#[test]
 fn slow_clients_are_left_and_hold_nobody_up() {
     let directory = tempfile::tempdir().unwrap();
     let limits = "[http.limits]\nper_source_max = 20\nhandshake_secs = 1\nheader_secs = 1\nbody_secs = 1\n";

@@ -272,10 +272,10 @@ fn line(number: &Number, names: &Names) -> String {
     let mut text = format!(
         "{:<16}  {:<10}  {:<10}  {:<2}  {:<16}",
         imported.number.to_string(),
-        number.state,
-        imported.number_type,
+        number.state.as_str(),
+        imported.number_type.as_str(),
         imported.country,
-        imported.trunk
+        imported.trunk.as_str()
     );
     if !imported.city.is_empty() || !imported.region.is_empty() {
         let place = [imported.city.as_str(), imported.region.as_str()];
