@@ -7,43 +7,58 @@ use std::collections::BTreeSet;
 use trunkline_model::{Capability, NumberType};
 
 statements! {
+    // What a number offers is written so that PostgreSQL can tell how many do: it sorted all numbers to find ten.
     // In PostgreSQL whoever reserves takes rows that nobody else is about to take.
     TO_RESERVE = sqlite "SELECT * FROM numbers WHERE country = $1 AND number_type = $2 \
         AND area_code >= $3 AND area_code <= $4 AND free_from_ms <= $5 \
         AND ($6 = '' OR region = $6) AND ($7 = '' OR city = $7) \
-        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
+        AND ($8 = 0 OR calling_offered IN ($8, 3)) AND ($9 = 0 OR sms_offered IN ($9, 3)) \
+        AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
         ORDER BY area_code, e164 LIMIT $11"
         postgres "SELECT * FROM numbers WHERE country = $1 AND number_type = $2 \
         AND area_code >= $3 AND area_code <= $4 AND free_from_ms <= $5 \
         AND ($6 = '' OR region = $6) AND ($7 = '' OR city = $7) \
-        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
+        AND ($8 = 0 OR calling_offered IN ($8, 3)) AND ($9 = 0 OR sms_offered IN ($9, 3)) \
+        AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
         ORDER BY area_code, e164 LIMIT $11 FOR UPDATE SKIP LOCKED";
     TO_FIND = "SELECT e164 FROM numbers WHERE country = $1 AND number_type = $2 \
         AND area_code >= $3 AND area_code <= $4 AND free_from_ms <= $5 \
         AND ($6 = '' OR region = $6) AND ($7 = '' OR city = $7) \
-        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
+        AND ($8 = 0 OR calling_offered IN ($8, 3)) AND ($9 = 0 OR sms_offered IN ($9, 3)) \
+        AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
         ORDER BY area_code, e164 LIMIT $11";
     BROWSE = "SELECT * FROM numbers WHERE country = $1 AND number_type = $2 \
         AND area_code >= $3 AND area_code <= $4 AND free_from_ms <= $5 \
         AND ($6 = '' OR region = $6) AND ($7 = '' OR city = $7) \
-        AND (calling_offered & $8) = $8 AND (sms_offered & $9) = $9 AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
+        AND ($8 = 0 OR calling_offered IN ($8, 3)) AND ($9 = 0 OR sms_offered IN ($9, 3)) \
+        AND ($10 = 1 OR e164 NOT LIKE '+1___555%') \
         AND e164 >= $12 AND e164 <= $13 ORDER BY area_code, e164 LIMIT $11";
     // One step of the index for each place and area code, however many numbers each has.
     AREA_CODES = "WITH RECURSIVE first (e164) AS ( \
         SELECT (SELECT e164 FROM numbers WHERE country = $1 AND number_type = $2 AND free_from_ms IS NOT NULL \
         ORDER BY region, city, area_code, free_from_ms LIMIT 1) \
-        UNION ALL SELECT (SELECT n.e164 FROM numbers n WHERE n.country = $1 AND n.number_type = $2 \
-        AND n.free_from_ms IS NOT NULL AND (n.region, n.city, n.area_code) > (o.region, o.city, o.area_code) \
-        ORDER BY n.region, n.city, n.area_code, n.free_from_ms LIMIT 1) \
+        UNION ALL SELECT COALESCE( \
+        (SELECT n.e164 FROM numbers n WHERE n.country = $1 AND n.number_type = $2 AND n.free_from_ms IS NOT NULL \
+        AND n.region = o.region AND n.city = o.city AND n.area_code > o.area_code \
+        ORDER BY n.area_code, n.free_from_ms LIMIT 1), \
+        (SELECT n.e164 FROM numbers n WHERE n.country = $1 AND n.number_type = $2 AND n.free_from_ms IS NOT NULL \
+        AND n.region = o.region AND n.city > o.city ORDER BY n.city, n.area_code, n.free_from_ms LIMIT 1), \
+        (SELECT n.e164 FROM numbers n WHERE n.country = $1 AND n.number_type = $2 AND n.free_from_ms IS NOT NULL \
+        AND n.region > o.region ORDER BY n.region, n.city, n.area_code, n.free_from_ms LIMIT 1)) \
         FROM first JOIN numbers o ON o.e164 = first.e164) \
         SELECT DISTINCT n.area_code FROM first JOIN numbers n ON n.e164 = first.e164 WHERE n.free_from_ms <= $3 \
         AND ($4 = '' OR n.region = $4) AND ($5 = '' OR n.city = $5) ORDER BY n.area_code";
     LOCALITIES = "WITH RECURSIVE first (e164) AS ( \
         SELECT (SELECT e164 FROM numbers WHERE country = $1 AND number_type = $2 AND free_from_ms IS NOT NULL \
         ORDER BY region, city, area_code, free_from_ms LIMIT 1) \
-        UNION ALL SELECT (SELECT n.e164 FROM numbers n WHERE n.country = $1 AND n.number_type = $2 \
-        AND n.free_from_ms IS NOT NULL AND (n.region, n.city, n.area_code) > (o.region, o.city, o.area_code) \
-        ORDER BY n.region, n.city, n.area_code, n.free_from_ms LIMIT 1) \
+        UNION ALL SELECT COALESCE( \
+        (SELECT n.e164 FROM numbers n WHERE n.country = $1 AND n.number_type = $2 AND n.free_from_ms IS NOT NULL \
+        AND n.region = o.region AND n.city = o.city AND n.area_code > o.area_code \
+        ORDER BY n.area_code, n.free_from_ms LIMIT 1), \
+        (SELECT n.e164 FROM numbers n WHERE n.country = $1 AND n.number_type = $2 AND n.free_from_ms IS NOT NULL \
+        AND n.region = o.region AND n.city > o.city ORDER BY n.city, n.area_code, n.free_from_ms LIMIT 1), \
+        (SELECT n.e164 FROM numbers n WHERE n.country = $1 AND n.number_type = $2 AND n.free_from_ms IS NOT NULL \
+        AND n.region > o.region ORDER BY n.region, n.city, n.area_code, n.free_from_ms LIMIT 1)) \
         FROM first JOIN numbers o ON o.e164 = first.e164) \
         SELECT DISTINCT n.region, n.city FROM first JOIN numbers n ON n.e164 = first.e164 \
         WHERE n.free_from_ms <= $3 AND ($4 = '' OR n.region = $4) AND n.city <> '' ORDER BY n.region, n.city";
@@ -213,4 +228,32 @@ pub async fn localities(
 /// Those of a statement.
 pub async fn countries(db: &mut Connection) -> Result<Vec<String>, Error> {
     db.fetch_all(COUNTRIES, values![]).await?.iter().map(|row| row.read("country")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AREA_CODES, BROWSE, LOCALITIES, TO_FIND, TO_RESERVE};
+    use crate::Store;
+    use crate::db::{Sql, values};
+
+    #[tokio::test]
+    async fn no_catalogue_query_looks_at_every_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let store = Store::open(&format!("sqlite:{}", path.display())).await.unwrap();
+        let mut db = store.read().await.unwrap();
+        for statement in [AREA_CODES, LOCALITIES, TO_FIND, TO_RESERVE, BROWSE] {
+            let text: &'static str = format!("EXPLAIN QUERY PLAN {}", statement.sqlite).leak();
+            let explained = Sql { name: statement.name, sqlite: text, postgres: text };
+            let mut searched = 0;
+            for row in db.fetch_all(explained, values![]).await.unwrap() {
+                let step: String = row.read("detail").unwrap();
+                let of_numbers = [" numbers ", " n ", " o "].iter().any(|name| step.contains(name));
+                searched += usize::from(of_numbers && step.starts_with("SEARCH"));
+                assert!(!of_numbers || !step.starts_with("SCAN"), "{}: {step}", statement.name);
+                assert!(!step.contains("TEMP B-TREE FOR ORDER BY"), "{}: {step}", statement.name);
+            }
+            assert!(searched > 0, "{}", statement.name);
+        }
+    }
 }
