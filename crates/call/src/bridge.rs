@@ -54,8 +54,8 @@ struct Quiet {
     until: Instant,
 }
 
-/// How soon a leg that has agreed on media and is sent nothing gets a silent packet: the callee's hears nothing before
-/// the answer, and a carrier that sends to where RTP comes from would send no early media.
+/// How soon a callee that has agreed on media before the answer gets a silent packet: it hears nothing of the caller
+/// yet, and a carrier that sends to where RTP comes from would send no early media.
 const FIRST_QUIET: Duration = Duration::from_millis(200);
 
 /// How long a leg may be sent nothing: RFC 6263 §6 has 15 s, below the 30 s that NATs keep a binding.
@@ -117,8 +117,12 @@ impl Bridge {
                 *end = End::new(latch, end.seed.wrapping_add(2));
             }
             BridgeCommand::Negotiated { side, negotiated } => {
+                let first = match (side, self.gate) {
+                    (Side::Callee, Gate::Closed | Gate::Early) => FIRST_QUIET,
+                    (Side::Callee, Gate::Open) | (Side::Caller, _) => QUIET_MAX,
+                };
                 let end = self.end(side);
-                end.expect_quiet(now, &negotiated);
+                end.expect_quiet(now, first, &negotiated);
                 match &mut end.leg {
                     Some(leg) => leg.update(now, negotiated),
                     None => {
@@ -128,7 +132,12 @@ impl Bridge {
                     }
                 }
             }
-            BridgeCommand::Gate(gate) => self.gate = gate,
+            BridgeCommand::Gate(gate) => {
+                self.gate = gate;
+                if let (Gate::Open, Some(quiet)) = (gate, &mut self.callee.quiet) {
+                    quiet.until = quiet.since + QUIET_MAX;
+                }
+            }
             BridgeCommand::SilenceMax(max) => self.silence_max = max,
         }
         self.listen(now);
@@ -269,7 +278,7 @@ impl End {
     }
 
     /// Starts, goes on with or stops waiting for quiet, as media is agreed anew.
-    fn expect_quiet(&mut self, now: Instant, negotiated: &Negotiated) {
+    fn expect_quiet(&mut self, now: Instant, first: Duration, negotiated: &Negotiated) {
         if !negotiated.may_send() {
             self.quiet = None;
             return;
@@ -277,7 +286,7 @@ impl End {
         let before = self.leg.as_ref().and_then(RtpLeg::negotiated);
         let moved = before.is_none_or(|before| before.remote_rtp != negotiated.remote_rtp);
         if moved || self.quiet.is_none() {
-            self.quiet = Some(Quiet { since: now, until: now + FIRST_QUIET });
+            self.quiet = Some(Quiet { since: now, until: now + first });
         }
     }
 
