@@ -12,6 +12,9 @@ use std::process::Command;
 /// The package of tests that start the real binary and real peers.
 const PROCESS_TESTS: &str = "trunkline-tests";
 
+/// The crates whose own tests run on PostgreSQL too.
+const ON_POSTGRESQL: &[&str] = &["trunkline-storage", "trunkline-api"];
+
 /// Options of `cargo xtask test`.
 #[derive(Args, Default)]
 pub(crate) struct Options {
@@ -95,7 +98,7 @@ impl Selection {
         match self {
             Self::All | Self::Name(_) => &[SIPP, BARESIP, POSTGRESQL],
             Self::Package(name) if name == PROCESS_TESTS => &[SIPP, BARESIP, POSTGRESQL],
-            Self::Package(name) if name == "trunkline-storage" => &[POSTGRESQL],
+            Self::Package(name) if ON_POSTGRESQL.contains(&name.as_str()) => &[POSTGRESQL],
             Self::Package(_) => &[],
             Self::File(name) if name == "sipp" => &[SIPP],
             Self::File(name) if name == "baresip" => &[BARESIP],
@@ -179,7 +182,7 @@ mod tests {
         Metadata {
             target_directory: "target".into(),
             packages: vec!["trunkline-sip".into(), PROCESS_TESTS.into()],
-            test_files: vec!["sipp".into()],
+            test_files: vec!["sipp".into(), "acs".into()],
         }
     }
 
@@ -197,5 +200,12 @@ mod tests {
         let sip = Selection::read(Some("sip"), &metadata());
         assert!(!sip.starts_the_binary());
         assert!(sip.peers().is_empty());
+    }
+
+    #[test]
+    fn the_clients_are_installed_for_the_tests_that_run_them() {
+        let runs = |filter| Selection::read(filter, &metadata()).runs_clients();
+        assert!(runs(None) && runs(Some("acs")) && runs(Some("tests")));
+        assert!(!runs(Some("sipp")) && !runs(Some("sip")));
     }
 }
