@@ -1,14 +1,17 @@
 //! What a deliver_sm, or a customer's submit_sm, carries: a receipt, a text, or a part of one.
 
+use std::fmt;
+
 use bytes::Bytes;
 
+use crate::party::Masked;
 use crate::pdu::ShortMessage;
 use crate::receipt::{Receipt, Receipted};
 use crate::segment::{Piece, UserDataHeader};
 use crate::text::{Charset, Decoded, DefaultAlphabet};
 
-/// What a message turned out to be. `H` is the owner's name for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a message turned out to be. `H` is the owner's name for it. `Debug` hides texts and most of the numbers.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Inbound<H> {
     /// A delivery receipt.
     Receipt(Receipted<H>),
@@ -32,6 +35,21 @@ pub enum Inbound<H> {
     },
     /// A part of a longer text, for the [`Reassembler`](crate::segment::Reassembler).
     Part(Piece<H>),
+}
+
+impl<H: fmt::Debug> fmt::Debug for Inbound<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Receipt(receipt) => receipt.fmt(f),
+            Self::UnreadableReceipt { text, handle } => {
+                write!(f, "UnreadableReceipt({} octets, {handle:?})", text.len())
+            }
+            Self::Text { from, to, content, handle } => {
+                write!(f, "Text({:?} to {:?}, {content:?}, {handle:?})", Masked(from), Masked(to))
+            }
+            Self::Part(piece) => piece.fmt(f),
+        }
+    }
 }
 
 impl<H> Inbound<H> {
@@ -160,6 +178,18 @@ mod tests {
         assert_eq!(piece.concat, Concat::new(9, 2, 2).unwrap());
         // One part of one is a whole text.
         assert!(matches!(read(message(0x40, 0, b"\x05\x00\x03\x09\x01\x01hi")), Inbound::Text { .. }));
+    }
+
+    #[test]
+    fn debug_shows_neither_text_nor_numbers() {
+        for shown in [
+            format!("{:?}", read(message(0, 0, b"secret"))),
+            format!("{:?}", read(message(0x40, 0, b"\x05\x00\x03\x09\x02\x01secret"))),
+            format!("{:?}", read(message(4, 0, b"secret"))),
+            format!("{:?}", read(message(4, 0, b"id:1 stat:DELIVRD text:secret"))),
+        ] {
+            assert!(!shown.contains("secret") && !shown.contains("555"), "{shown}");
+        }
     }
 
     proptest! {

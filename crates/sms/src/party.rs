@@ -20,6 +20,17 @@ pub enum Sender {
 #[error("a sender is a number with '+', five or six digits, or up to eleven characters with a letter")]
 pub struct InvalidSender;
 
+/// An address with all but its last two characters hidden, for `Debug`.
+pub(crate) struct Masked<'a>(pub(crate) &'a str);
+
+impl fmt::Debug for Masked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tail =
+            self.0.char_indices().rev().nth(1).map_or("", |(at, _)| self.0.get(at..).unwrap_or_default());
+        write!(f, "…{tail}")
+    }
+}
+
 /// What kind of sender it is; routes are chosen by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SenderKind {

@@ -5,7 +5,7 @@ pub mod id;
 pub mod progress;
 mod text;
 
-pub use correlate::{Answer, Correlator, Held, Limits, Receipted, Sent};
+pub use correlate::{Answer, Correlator, Limits, Receipted, Sent};
 pub use id::{CarrierId, Dialect, Form, IdPolicy};
 pub use progress::{Failure, Progress, Settles, Terminal};
 

@@ -1,6 +1,7 @@
 //! What happens to a message that a carrier did not take (rules D.5, SMS-04, SMS-08).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::session::backoff::{Backoff, Jitter};
@@ -146,7 +147,7 @@ impl History {
 }
 
 /// Destinations whose queue at the carrier is full (RMSGQFUL): all messages to them wait.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Destinations {
     full: BTreeMap<String, Full>,
 }
@@ -162,6 +163,12 @@ const DESTINATIONS_MAX: usize = 100_000;
 
 /// A destination that was quiet for this long after its pause starts anew.
 const FORGET_AFTER: Duration = Duration::from_secs(3_600);
+
+impl fmt::Debug for Destinations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Destinations({} full)", self.full.len())
+    }
+}
 
 impl Destinations {
     /// Returns an empty table.

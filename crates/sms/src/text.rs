@@ -37,7 +37,7 @@ pub const CODING_BINARY: u8 = 4;
 pub const CODING_UCS2: u8 = 8;
 
 /// A message to be sent, its alphabet chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Outgoing<'a> {
     /// The text as it will be sent, transliterated if that was wanted and of use.
     pub text: Cow<'a, str>,
@@ -78,8 +78,8 @@ pub fn encode_ucs2(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_be_bytes).collect()
 }
 
-/// What received octets turned out to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What received octets turned out to be. `Debug` hides the text.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Decoded {
     /// Text; with `lossy`, octets that no character stands for became U+FFFD.
     Text {
@@ -90,6 +90,17 @@ pub enum Decoded {
     },
     /// Octets without characters, or in a character set that is not known here.
     Binary(Bytes),
+}
+
+impl std::fmt::Debug for Decoded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text { text, lossy } => {
+                write!(f, "Text({} characters{})", text.chars().count(), if *lossy { ", lossy" } else { "" })
+            }
+            Self::Binary(octets) => write!(f, "Binary({} octets)", octets.len()),
+        }
+    }
 }
 
 /// How the octets of a data_coding are to be read.

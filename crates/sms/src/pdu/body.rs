@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::tlv::{Tlv, tag};
+use crate::party::Masked;
 use crate::receipt::ReceiptTlvs;
 use crate::segment::Concat;
 use crate::status::CommandStatus;
@@ -170,9 +171,7 @@ pub struct Address {
 
 impl std::fmt::Debug for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let tail: String = self.address.chars().rev().take(2).collect();
-        let tail: String = tail.chars().rev().collect();
-        write!(f, "Address({}/{} …{tail})", self.ton, self.npi)
+        write!(f, "Address({}/{} {:?})", self.ton, self.npi, Masked(&self.address))
     }
 }
 

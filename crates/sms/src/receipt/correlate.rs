@@ -1,14 +1,16 @@
 //! Which segment a receipt speaks of.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use super::Receipt;
 use super::id::{CarrierId, Dialect, Form, IdPolicy};
+use crate::party::Masked;
 
-/// A segment that was submitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A segment that was submitted. `Debug` hides most of the number.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Sent<S> {
     /// The owner's name for it.
     pub segment: S,
@@ -16,8 +18,8 @@ pub struct Sent<S> {
     pub recipient: String,
 }
 
-/// A receipt as it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A receipt as it came. `Debug` hides most of the numbers.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Receipted<R> {
     /// What it says.
     pub receipt: Receipt,
@@ -27,6 +29,23 @@ pub struct Receipted<R> {
     pub destination: String,
     /// The owner's name for it.
     pub handle: R,
+}
+
+impl<S: fmt::Debug> fmt::Debug for Sent<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sent({:?} to {:?})", self.segment, Masked(&self.recipient))
+    }
+}
+
+impl<R: fmt::Debug> fmt::Debug for Receipted<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receipted")
+            .field("receipt", &self.receipt)
+            .field("source", &Masked(&self.source))
+            .field("destination", &Masked(&self.destination))
+            .field("handle", &self.handle)
+            .finish()
+    }
 }
 
 /// What became of a receipt.
@@ -66,7 +85,6 @@ impl Default for Limits {
 /// form, nor one to the same recipient whose response is still to come. So no receipt ever settles a wrong segment.
 ///
 /// After every call, drain [`poll_answer`](Self::poll_answer), then read [`poll_timeout`](Self::poll_timeout).
-#[derive(Debug)]
 pub struct Correlator<S, R> {
     limits: Limits,
     dialect: Dialect,
@@ -85,14 +103,13 @@ pub struct Correlator<S, R> {
 }
 
 /// A receipt that waits.
-#[derive(Debug)]
-pub struct Held<R> {
+struct Held<R> {
     deadline: Instant,
     receipt: Receipted<R>,
 }
 
 /// What may settle a receipt that waits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Wake {
     Id(CarrierId),
     Recipient(Subscriber),
@@ -318,6 +335,13 @@ impl<S: Clone + Eq + Hash, R> Correlator<S, R> {
             let oldest = oldest.clone();
             self.forget(&oldest);
         }
+    }
+}
+
+impl<S, R> fmt::Debug for Correlator<S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (awaiting, known, held) = (self.awaiting.len(), self.id_of.len(), self.held.len());
+        write!(f, "Correlator({awaiting} awaiting, {known} known, {held} held, {:?})", self.dialect)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Putting received parts together: in any order, within limits, for a limited time.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::udh::Concat;
+use crate::party::Masked;
 use crate::text::gsm7::NationalTables;
 use crate::text::{Charset, Decoded};
 
@@ -24,11 +26,11 @@ impl Default for Limits {
     }
 }
 
-/// One received part of a longer message.
+/// One received part of a longer message. `Debug` hides the text and most of the numbers.
 ///
 /// `T` is whatever the owner has to find the part again in its store, so that parts can be made durable, and their
 /// deliver_sm acknowledged, before the message is whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Piece<T> {
     /// The sender's address.
     pub from: String,
@@ -48,8 +50,8 @@ pub struct Piece<T> {
     pub handle: T,
 }
 
-/// A message put together, or as much of it as came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A message put together, or as much of it as came. `Debug` hides the text and most of the numbers.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Joined<T> {
     /// The sender's address.
     pub from: String,
@@ -63,6 +65,32 @@ pub struct Joined<T> {
     pub total: u8,
     /// The numbers of the parts that never came.
     pub missing: Vec<u8>,
+}
+
+impl<T: fmt::Debug> fmt::Debug for Piece<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Piece")
+            .field("from", &Masked(&self.from))
+            .field("to", &Masked(&self.to))
+            .field("concat", &self.concat)
+            .field("octets", &self.octets.len())
+            .field("charset", &self.charset)
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Joined<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Joined")
+            .field("from", &Masked(&self.from))
+            .field("to", &Masked(&self.to))
+            .field("content", &self.content)
+            .field("handles", &self.handles)
+            .field("total", &self.total)
+            .field("missing", &self.missing)
+            .finish()
+    }
 }
 
 /// What became of a part.
@@ -79,7 +107,6 @@ pub enum Outcome<T> {
 /// Puts the parts that one peer sends together.
 ///
 /// After every call, drain [`poll_partial`](Self::poll_partial), then read [`poll_timeout`](Self::poll_timeout).
-#[derive(Debug)]
 pub struct Reassembler<T> {
     limits: Limits,
     messages: BTreeMap<Key, Unfinished<T>>,
@@ -90,7 +117,7 @@ pub struct Reassembler<T> {
     partial: VecDeque<Joined<T>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     from: String,
     to: String,
@@ -98,10 +125,15 @@ struct Key {
     total: u8,
 }
 
-#[derive(Debug)]
 struct Unfinished<T> {
     deadline: (Instant, u64),
     parts: BTreeMap<u8, Piece<T>>,
+}
+
+impl<T> fmt::Debug for Reassembler<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reassembler({} messages, {} octets)", self.messages.len(), self.octets)
+    }
 }
 
 /// What a part costs besides its octets: both addresses, twice, and the map's nodes.

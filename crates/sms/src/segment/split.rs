@@ -62,8 +62,8 @@ pub enum Carriage {
     Payload,
 }
 
-/// What one submit_sm carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What one submit_sm carries. `Debug` hides the text.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Segment {
     /// The octets of short_message or message_payload, header included.
     pub octets: Bytes,
@@ -73,6 +73,12 @@ pub struct Segment {
     pub carriage: Carriage,
     /// How many septets, UTF-16 units or octets of the message it carries, header excluded.
     pub units: u16,
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Segment({:?}, data_coding {}, {} units)", self.carriage, self.data_coding, self.units)
+    }
 }
 
 /// A message cut up.
