@@ -28,8 +28,10 @@ statements! {
     HOLDING = "SELECT COUNT(*) AS count FROM reservations WHERE resource = $1 AND kind = 'reservation' \
         AND state = 'active' AND expires_ms > $2";
     HELD_COUNT = "SELECT COUNT(*) AS count FROM numbers WHERE owner = $1 AND state = 'reserved' AND free_from_ms > $2";
-    EXPIRE = "UPDATE reservations SET state = 'expired' WHERE id IN (SELECT id FROM reservations \
-        WHERE state = 'active' AND expires_ms <= $1 ORDER BY expires_ms LIMIT $2)";
+    // Asked again of each row: it may have been bought or extended since it was chosen.
+    EXPIRE = "UPDATE reservations SET state = 'expired' WHERE state = 'active' AND expires_ms <= $1 \
+        AND id IN (SELECT id FROM reservations WHERE state = 'active' AND expires_ms <= $1 \
+        ORDER BY expires_ms LIMIT $2)";
     SET_STATE = "UPDATE reservations SET state = $2 WHERE id = $1";
     SET_EXPIRY = "UPDATE reservations SET expires_ms = $2 WHERE id = $1";
     NUMBERS = "SELECT * FROM reservation_numbers WHERE reservation = $1 ORDER BY e164";

@@ -428,11 +428,14 @@ async fn what_ran_out_stays_so_when_the_clock_is_set_back(database: Database) {
     let buyer = stock(&store, 3, "contoso").await;
     let seen = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
     let swept = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
+    let bought = search(&store, buyer, 1, NOW).await.unwrap().unwrap().id;
+    purchase(&store, buyer, bought, NOW).await.unwrap();
     let over = NOW + HOLD_MS;
     let found = write!(store, |db| reservations::to_change(db, buyer, seen, over).await);
     assert_eq!(found.unwrap().state, State::Expired);
     assert_eq!(write!(store, |db| reservations::expire(db, over, 10).await), 1);
     assert_eq!(write!(store, |db| reservations::expire(db, over, 10).await), 0);
+    assert_eq!(reservation_state(&store, buyer, bought, over).await, State::Completed);
     for id in [seen, swept] {
         assert_eq!(reservation_state(&store, buyer, id, NOW).await, State::Expired);
         assert_eq!(purchase(&store, buyer, id, NOW).await.unwrap(), Purchase::Expired);
