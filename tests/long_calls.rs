@@ -72,7 +72,12 @@ fn a_callee_that_restarted_makes_the_call_end_at_the_next_refresh() {
 
 fn short_timers(seed: u64) -> World {
     let policy = SessionTimerPolicy { expires: SHORT, min: SHORT };
-    let profile = Profile { advertised: None, reliability: Reliability::Supported, session_timer: policy, follow_source: true };
+    let profile = Profile {
+        advertised: None,
+        reliability: Reliability::Supported,
+        session_timer: policy,
+        follow_source: true,
+    };
     World::with(seed, profile, |trunk| trunk.session_timer = policy)
 }
 

@@ -42,6 +42,9 @@
 //! - `reinvite` and `update` wait by themselves for an ACK or for a change of the peer's. 491 is tried again after the
 //!   waits of RFC 3261 §14.1, unless the peer changed the session meanwhile: then [`Failure::Superseded`] says that
 //!   the offer is out of date.
+//! - No change lasts for ever: a `reinvite` that gets a provisional response and no final one within 64·T1 is
+//!   cancelled, and has failed after as long again; a change of the peer's that the owner does not answer gets 504
+//!   in time and [`Event::ChangeCancelled`].
 //! - Requests of methods that [`Config`] does not list get 405, those of methods that no standard here names 501.
 //!   OPTIONS that it does not list gets 200.
 //! - Every new INVITE that is answered brings [`Event::Incoming`] or, if it is refused before, [`Event::Refused`]. What
@@ -66,6 +69,7 @@
 //! [`Event::Ended`]: user_agent::Event::Ended
 //! [`Event::Incoming`]: user_agent::Event::Incoming
 //! [`Event::Refused`]: user_agent::Event::Refused
+//! [`Event::ChangeCancelled`]: user_agent::Event::ChangeCancelled
 //! [`Body`]: user_agent::Body
 //! [`Profile`]: user_agent::Profile
 //! [`Failure::Superseded`]: user_agent::Failure::Superseded

@@ -3,11 +3,11 @@
 
 mod world;
 
-use trunkline_model::Transport;
+use trunkline_model::{Host, Transport};
 use trunkline_sip::header::Name;
 use trunkline_sip::message::{Message, response_to};
 use trunkline_sip::method::Method;
-use trunkline_sip::transport::Flow;
+use trunkline_sip::transport::{Advertised, Flow};
 use trunkline_sip::user_agent::{EndReason, Headers};
 use world::{ALICE, BOB, Habit, World, address, sdp, secs};
 
@@ -29,7 +29,10 @@ fn the_bye_of_a_crossed_cancel_does_not_repeat_the_number_of_a_prack() {
 #[test]
 fn the_bye_of_a_fork_that_answers_too_late_does_not_repeat_the_number_of_a_prack() {
     let mut world = World::new(2);
-    world.dial();
+    let mut params = world.params(Some("alice offer"));
+    let host = Host::Name("edge.example".to_owned());
+    params.profile.advertised = Some(Advertised { host, port: Some(5080) });
+    world.dial_with(params);
     world.run_for(secs(1));
     let invite = world.ends[BOB].received[0].clone();
     let flow =
@@ -52,5 +55,9 @@ fn the_bye_of_a_fork_that_answers_too_late_does_not_repeat_the_number_of_a_prack
         found.expect("it was sent").cseq().unwrap().number
     };
     assert_eq!(number(Method::Ack), 1);
+    for request in sent.iter().filter(|message| message.is_request()) {
+        let via = request.header(Name::Via).unwrap();
+        assert!(via.contains(" edge.example:5080;"), "what the trunk is told holds for forks too: {via}");
+    }
     assert!(number(Method::Bye) > number(Method::Prack));
 }

@@ -165,3 +165,11 @@ fn what_cannot_be_answered_is_counted_and_dropped() {
     assert!(world.ends[BOB].sent.is_empty() && world.ends[BOB].events.is_empty());
     world.assert_nothing_is_left();
 }
+
+#[test]
+fn of_what_a_peer_requires_an_operator_sees_the_beginning_and_nothing_but_tokens() {
+    let mut world = World::new(9);
+    let long = format!("Require: a<b>c~, {}", "x".repeat(7000));
+    world.inject(BOB, PEER, &invite("long", &[("Supported: timer", &long)]));
+    assert_eq!(told(&world), [(420, format!("Bad Extension: abc~, {}", "x".repeat(58)).as_str())]);
+}

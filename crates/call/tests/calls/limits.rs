@@ -1,6 +1,6 @@
 //! Caps, hops, draining, and time limits.
 
-use crate::world::{CALLEE, CALLER, Setup, World, header};
+use crate::world::{CALLEE, CALLER, NUMBER, Setup, World, header};
 use std::time::Duration;
 use trunkline_call::{CallEvent, Limits, Refusal};
 use trunkline_model::{Party, Q850, SessionTimerPolicy};
@@ -257,4 +257,27 @@ fn peers_that_ask_within_a_call_are_not_sent_elsewhere_while_the_node_drains() {
     assert_eq!(status, Some(200));
     world.hang_up(CALLER, caller);
     world.settle();
+}
+
+#[test]
+fn an_invite_refused_for_overload_is_recorded_once_however_often_it_comes() {
+    let mut setup = Setup::default();
+    setup.sip_limits.sessions = 0;
+    let mut world = World::of(setup);
+    let invite = format!(
+        "INVITE sip:{NUMBER}@203.0.113.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKover\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:+12065550111@x>;tag=1\r\nTo: <sip:{NUMBER}@y>\r\n\
+         Call-ID: over\r\nCSeq: 1 INVITE\r\nContact: <sip:192.0.2.10>\r\nContent-Length: 0\r\n\r\n"
+    );
+    for _ in 0..3 {
+        world.inject(CALLER, invite.clone().into());
+        world.run_ms(500);
+    }
+    assert_eq!(world.statuses(CALLER), [503, 503, 503]);
+    assert_eq!(world.record().cause.sip, 503);
+    assert_eq!(world.b2bua.totals().offered, 1);
+    world.inject(CALLER, invite.replace("over", "again").into());
+    world.run_ms(50);
+    assert_eq!(world.records().len(), 2, "another is another");
+    assert_eq!(world.b2bua.sip_counts().server_transactions, 0);
 }

@@ -94,6 +94,8 @@ pub(crate) struct Setup {
     /// Methods that the ends take besides those of calls.
     pub(crate) end_methods: Vec<Method>,
     pub(crate) last_port: u16,
+    /// The tables of the B2BUA's user agent.
+    pub(crate) sip_limits: user_agent::Limits,
 }
 
 impl Default for Setup {
@@ -115,6 +117,7 @@ impl Default for Setup {
             },
             end_methods: vec![Method::Info],
             last_port: 20_099,
+            sip_limits: user_agent::Limits::default(),
         }
     }
 }
@@ -148,6 +151,7 @@ impl World {
             shard: 0,
             user_agent: user_agent::Config {
                 listeners: vec![listener((here, 5060).into())],
+                limits: setup.sip_limits,
                 ..user_agent::Config::default()
             },
             media: vec![MediaInterface { bind: here, advertised: here }],
