@@ -17,10 +17,15 @@ pub(crate) fn load(numbers: &Numbers) -> anyhow::Result<RuleBook> {
             RuleBook::parse(&text).with_context(|| path.display().to_string())?
         }
     };
-    match &numbers.table {
-        None => Ok(book),
-        Some(table) => book.with_active(table).context("numbers.table"),
+    let book = match &numbers.table {
+        None => book,
+        Some(table) => book.with_active(table).context("numbers.table")?,
+    };
+    let (table, settings) = (book.active().0, book.active().1.not_enforced());
+    if !settings.is_empty() {
+        tracing::warn!(table, settings = settings.join(", "), "the rule table sets what nothing enforces");
     }
+    Ok(book)
 }
 
 #[cfg(test)]
@@ -31,12 +36,18 @@ mod tests {
 
     fn numbers(rules: Option<&str>, table: Option<&str>) -> Numbers {
         let rules = rules.map(|file| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config").join(file));
-        Numbers { rules, table: table.map(str::to_owned), inbound: Vec::new(), environment: Environment::Test }
+        Numbers {
+            rules,
+            table: table.map(str::to_owned),
+            inbound: Vec::new(),
+            environment: Environment::Test,
+        }
     }
 
     #[test]
     fn the_sandbox_sells_by_the_default_table_with_wide_quotas() {
-        let (sandbox, default) = (load(&numbers(Some("sandbox-rules.toml"), None)).unwrap(), RuleBook::default());
+        let (sandbox, default) =
+            (load(&numbers(Some("sandbox-rules.toml"), None)).unwrap(), RuleBook::default());
         let ((name, sandbox), (default_name, default)) = (sandbox.active(), default.active());
         assert_eq!((name, &sandbox.offers), (default_name, &default.offers));
         assert!(sandbox.limits.searches_per_tenant_per_week > default.limits.searches_per_tenant_per_week);

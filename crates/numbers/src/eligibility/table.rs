@@ -117,7 +117,7 @@ pub struct Limits {
     /// Numbers that searches and reservations may hold at once.
     pub numbers_held_per_tenant: u32,
     /// Calls at once from one number. Not enforced; see [`Table::not_enforced`].
-    pub concurrent_outbound_calls_per_number: u32,
+    pub concurrent_outbound_calls_per_number: Option<u32>,
 }
 
 /// Life of a reservation (PROV-11).
@@ -240,7 +240,7 @@ impl Table {
             ("blocked_destinations", !self.blocked_destinations.is_empty()),
         ];
         let calls = self.limits.concurrent_outbound_calls_per_number;
-        let limit = ("concurrent_outbound_calls_per_number", calls != Limits::default_calls());
+        let limit = ("concurrent_outbound_calls_per_number", calls.is_some());
         trial.into_iter().chain([limit]).filter(|(_, set)| *set).map(|(name, _)| name).collect()
     }
 
@@ -319,12 +319,6 @@ const SECONDS_MAX: u32 = 86_400;
 /// Ten years: longer is a slip of the pen.
 const DAYS_MAX: u32 = 3_650;
 
-impl Limits {
-    fn default_calls() -> u32 {
-        Self::default().concurrent_outbound_calls_per_number
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -332,7 +326,7 @@ impl Default for Limits {
             searches_per_tenant_per_week: 5,
             max_quantity_per_search: 10,
             numbers_held_per_tenant: 2_000,
-            concurrent_outbound_calls_per_number: 2,
+            concurrent_outbound_calls_per_number: None,
         }
     }
 }
