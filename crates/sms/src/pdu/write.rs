@@ -1,6 +1,6 @@
 //! PDUs to octets.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::body::RESPONSE;
 use super::codec::{
@@ -250,11 +250,24 @@ fn append(fields: &impl Encode, out: &mut BytesMut) {
 }
 
 fn text<const N: usize>(text: &str, field: &'static str) -> Result<COctetString<1, N>, Unencodable> {
-    COctetString::from_string(text.to_owned()).map_err(|_| Unencodable(field))
+    if text.is_empty() {
+        return Ok(COctetString::empty());
+    }
+    COctetString::from_bytes(terminated(text)).map_err(|_| Unencodable(field))
 }
 
 fn time(text: &str, field: &'static str) -> Result<EmptyOrFullCOctetString<17>, Unencodable> {
-    EmptyOrFullCOctetString::from_string(text.to_owned()).map_err(|_| Unencodable(field))
+    if text.is_empty() {
+        return Ok(EmptyOrFullCOctetString::empty());
+    }
+    EmptyOrFullCOctetString::from_bytes(terminated(text)).map_err(|_| Unencodable(field))
+}
+
+fn terminated(text: &str) -> Bytes {
+    let mut octets = Vec::with_capacity(text.len() + 1);
+    octets.extend_from_slice(text.as_bytes());
+    octets.push(0);
+    octets.into()
 }
 
 fn parts<const N: usize>(

@@ -93,6 +93,8 @@ pub struct Correlator<S, R> {
     awaiting_of: HashMap<Subscriber, u32>,
     /// Segments that have an id.
     ids: HashMap<CarrierId, Vec<(S, Subscriber)>>,
+    /// The same by what stands behind a prefix, for ids that have one.
+    bare_ids: HashMap<CarrierId, Vec<(S, Subscriber)>>,
     id_of: HashMap<S, (CarrierId, u64)>,
     /// The same segments by the order of their responses.
     order: BTreeMap<u64, S>,
@@ -127,6 +129,7 @@ impl<S: Clone + Eq + Hash, R> Correlator<S, R> {
             awaiting: HashMap::new(),
             awaiting_of: HashMap::new(),
             ids: HashMap::new(),
+            bare_ids: HashMap::new(),
             id_of: HashMap::new(),
             order: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -158,6 +161,10 @@ impl<S: Clone + Eq + Hash, R> Correlator<S, R> {
         if let Some(id) = id {
             wakes.push(Wake::Id(id.clone()));
             self.forget(segment);
+            if let Some(bare) = id.bare() {
+                wakes.push(Wake::Id(bare.clone()));
+                self.bare_ids.entry(bare).or_default().push((segment.clone(), subscriber.clone()));
+            }
             self.ids.entry(id.clone()).or_default().push((segment.clone(), subscriber));
             self.arrivals += 1;
             self.id_of.insert(segment.clone(), (id, self.arrivals));
@@ -190,11 +197,9 @@ impl<S: Clone + Eq + Hash, R> Correlator<S, R> {
     pub fn forget(&mut self, segment: &S) {
         let Some((id, order)) = self.id_of.remove(segment) else { return };
         self.order.remove(&order);
-        if let Some(known) = self.ids.get_mut(&id) {
-            known.retain(|(other, _)| other != segment);
-            if known.is_empty() {
-                self.ids.remove(&id);
-            }
+        remove(&mut self.ids, &id, segment);
+        if let Some(bare) = id.bare() {
+            remove(&mut self.bare_ids, &bare, segment);
         }
     }
 
@@ -250,7 +255,10 @@ impl<S: Clone + Eq + Hash, R> Correlator<S, R> {
 
     fn lookup(&self, receipt: &Receipted<R>, form: Form) -> Option<S> {
         let id = receipt.receipt.id.candidate(form)?;
-        let known = self.ids.get(&id)?;
+        let known = match form {
+            Form::AsIs | Form::ResponseHex | Form::ResponseDecimal | Form::Prefixed => self.ids.get(&id)?,
+            Form::ResponsePrefixed => self.bare_ids.get(&id)?,
+        };
         // Carriers use ids again; the latest segment is meant.
         known.iter().rev().find(|(_, to)| speaks_of(receipt, to)).map(|(segment, _)| segment.clone())
     }
@@ -342,6 +350,15 @@ impl<S, R> fmt::Debug for Correlator<S, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (awaiting, known, held) = (self.awaiting.len(), self.id_of.len(), self.held.len());
         write!(f, "Correlator({awaiting} awaiting, {known} known, {held} held, {:?})", self.dialect)
+    }
+}
+
+fn remove<S: Eq>(ids: &mut HashMap<CarrierId, Vec<(S, Subscriber)>>, id: &CarrierId, segment: &S) {
+    if let Some(known) = ids.get_mut(id) {
+        known.retain(|(other, _)| other != segment);
+        if known.is_empty() {
+            ids.remove(id);
+        }
     }
 }
 

@@ -46,11 +46,16 @@ impl CarrierId {
                 let number: u128 = self.digits(16)?;
                 Some(Self(number.to_string().into()))
             }
-            Form::Prefixed => {
-                let (_, bare) = self.0.rsplit_once(|c: char| !c.is_ascii_alphanumeric())?;
-                Self::parse(bare)
-            }
+            Form::Prefixed => self.bare(),
+            Form::ResponsePrefixed => Some(self.clone()),
         }
+    }
+
+    /// Returns what stands behind the last separator, if there is one: a store that wants to match responses whose id
+    /// has a prefix that receipts leave out indexes this too, and looks for [`Form::ResponsePrefixed`] in it alone.
+    pub fn bare(&self) -> Option<Self> {
+        let (_, bare) = self.0.rsplit_once(|c: char| !c.is_ascii_alphanumeric())?;
+        Self::parse(bare)
     }
 
     fn digits(&self, radix: u32) -> Option<u128> {
@@ -77,11 +82,14 @@ pub enum Form {
     ResponseDecimal,
     /// The receipt puts something and a separator in front.
     Prefixed,
+    /// The response does; see [`CarrierId::bare`].
+    ResponsePrefixed,
 }
 
 impl Form {
     /// Every form.
-    pub const ALL: [Self; 4] = [Self::AsIs, Self::ResponseHex, Self::ResponseDecimal, Self::Prefixed];
+    pub const ALL: [Self; 5] =
+        [Self::AsIs, Self::ResponseHex, Self::ResponseDecimal, Self::Prefixed, Self::ResponsePrefixed];
 }
 
 /// What a trunk's ids look like.
@@ -160,16 +168,19 @@ mod tests {
 
     #[test]
     fn a_receipt_id_leads_to_every_id_that_a_response_may_have_had() {
-        assert_eq!(
-            id("26").candidates(),
-            [(Form::AsIs, id("26")), (Form::ResponseHex, id("1A")), (Form::ResponseDecimal, id("38"))]
-        );
-        assert_eq!(id("1a").candidates(), [(Form::AsIs, id("1A")), (Form::ResponseDecimal, id("26"))]);
-        assert_eq!(
-            id("smsc1-0026").candidates(),
-            [(Form::AsIs, id("SMSC1-0026")), (Form::Prefixed, id("26"))]
-        );
-        assert_eq!(id(&"9".repeat(64)).candidates().len(), 1);
+        let others = |text| {
+            let mut candidates = id(text).candidates();
+            candidates.retain(|(form, same)| {
+                let unchanged = matches!(form, Form::AsIs | Form::ResponsePrefixed);
+                assert!(!unchanged || *same == id(text));
+                !unchanged
+            });
+            candidates
+        };
+        assert_eq!(others("26"), [(Form::ResponseHex, id("1A")), (Form::ResponseDecimal, id("38"))]);
+        assert_eq!(others("1a"), [(Form::ResponseDecimal, id("26"))]);
+        assert_eq!(others("smsc1-0026"), [(Form::Prefixed, id("26"))]);
+        assert_eq!(others(&"9".repeat(64)), []);
     }
 
     #[test]

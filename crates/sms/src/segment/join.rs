@@ -156,8 +156,14 @@ impl<T> Reassembler<T> {
     pub fn handle_piece(&mut self, now: Instant, piece: Piece<T>) -> Outcome<T> {
         let Concat { reference, total, seq } = piece.concat;
         let key = Key { from: piece.from.clone(), to: piece.to.clone(), reference, total };
-        if self.messages.get(&key).is_some_and(|message| message.parts.contains_key(&seq)) {
-            return Outcome::Duplicate(piece.handle);
+        match self.messages.get(&key).and_then(|message| message.parts.get(&seq)) {
+            Some(held) if held.octets == piece.octets => return Outcome::Duplicate(piece.handle),
+            // The sender has come round to the reference of a message that never became whole.
+            Some(_) => {
+                let stale = self.take(&key);
+                self.partial.extend(stale);
+            }
+            None => {}
         }
         self.octets += cost(&piece);
         self.arrivals += 1;

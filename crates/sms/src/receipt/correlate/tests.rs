@@ -45,6 +45,7 @@ fn every_spelling_of_an_id_is_matched() {
         ("1715004", "001A2B3C"),
         ("ff", "0xFF"),
         ("77", "smsc:77"),
+        ("smsc:77", "77"),
         ("7220bb6b-d0be-98fa", "7220BB6B-D0BE-98FA"),
     ] {
         let mut table = table(IdPolicy::Auto);
@@ -156,12 +157,13 @@ fn what_is_forgotten_or_refused_is_not_matched() {
 /// One carrier's way of writing an id.
 fn spell(style: u32, id: u64, rng: &mut impl Rng) -> (String, String) {
     let hex = format!("{id:x}");
-    match style % 6 {
+    match style % 7 {
         0 => (id.to_string(), id.to_string()),
         1 => (hex.clone(), if rng.random() { hex.to_uppercase() } else { format!("00{hex}") }),
         2 => (format!("{id:X}"), id.to_string()),
         3 => (id.to_string(), format!("{id:08x}")),
         4 => (format!("{id:012}"), format!("\"{id}\"")),
+        5 => (format!("gw-{id}"), id.to_string()),
         _ => (hex, format!("gw-{id:x}")),
     }
 }

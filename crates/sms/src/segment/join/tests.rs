@@ -65,6 +65,18 @@ fn what_stays_unfinished_is_handed_over_with_its_gaps_named() {
 }
 
 #[test]
+fn a_reference_that_comes_round_does_not_mix_two_messages() {
+    let now = first_instant();
+    let mut table = Reassembler::new(Limits::default());
+    table.handle_piece(now, piece(9, 2, 1, "old"));
+    assert_eq!(table.handle_piece(now, piece(9, 2, 1, "new ")), Outcome::Held);
+    let partial = table.poll_partial().unwrap();
+    assert_eq!((partial.content, partial.missing), (said("old"), vec![2]));
+    let Outcome::Whole(whole) = table.handle_piece(now, piece(9, 2, 2, "text")) else { panic!() };
+    assert_eq!(whole.content, said("new text"));
+}
+
+#[test]
 fn a_flood_of_first_parts_pushes_the_oldest_out_and_stays_within_the_limit() {
     let now = first_instant();
     let limits = Limits { octets_max: 64 * 1024, ..Limits::default() };
