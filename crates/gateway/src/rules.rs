@@ -22,7 +22,8 @@ pub(crate) fn load(numbers: &Numbers) -> anyhow::Result<RuleBook> {
         Some(table) => book.with_active(table).context("numbers.table")?,
     };
     let (table, settings) = (book.active().0, book.active().1.not_enforced());
-    if !settings.is_empty() {
+    // Of a file of the operator's only: the built-in tables say in their own comments what they are for.
+    if numbers.rules.is_some() && !settings.is_empty() {
         tracing::warn!(table, settings = settings.join(", "), "the rule table sets what nothing enforces");
     }
     Ok(book)
