@@ -7,9 +7,11 @@
 mod check;
 mod configuration;
 mod pattern;
+mod reach;
 
 pub use configuration::{IpVersion, PrivacyHeader, SipConfiguration, SipDomain, SipRoute, SipTrunk};
 pub use pattern::{InvalidPattern, compile};
+pub use reach::Reach;
 
 use crate::call::{Call, json};
 use crate::error::ApiError;
@@ -52,11 +54,11 @@ async fn update(call: Call) -> Result<Response, ApiError> {
         let mut db = call.state.store.read().await?;
         let stored = trunks::configuration::<SipConfiguration>(&mut db, resource).await?;
         drop(db);
-        let (version, patch) = (stored.version, patch.clone());
+        let (version, patch, state) = (stored.version, patch.clone(), call.state.clone());
         let merged = aside(move || {
             let mut merged = document(&stored.configuration)?;
             apply(&mut merged, &patch);
-            check::configuration(&merged)
+            check::configuration(&merged, &state.settings.reach)
         });
         let configuration = Arc::new(merged.await?);
         let (kept, now_unix_ms) = (configuration.clone(), call.state.now_unix_ms());
@@ -97,7 +99,8 @@ async fn test_routes(call: Call) -> Result<Response, ApiError> {
         trunks::configuration::<SipConfiguration>(&mut db, call.tenant()?.resource.id).await?.configuration
     } else {
         let asked: Value = call.json()?;
-        aside(move || check::configuration(&asked)).await?
+        let state = call.state.clone();
+        aside(move || check::configuration(&asked, &state.settings.reach)).await?
     };
     let matching = aside(move || {
         let routes = configuration.routes.into_iter();

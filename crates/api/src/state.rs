@@ -3,6 +3,7 @@
 use crate::keys::KeySet;
 use crate::limits::{Limits, Rates};
 use crate::phone_numbers::UnderWay;
+use crate::sip_routing::Reach;
 use crate::tenants::Tenants;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::ops::Deref;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub requests_max: usize,
     /// Longest body.
     pub body_bytes_max: usize,
+    /// Where the trunks of resources may be.
+    pub reach: Reach,
 }
 
 /// Where the time comes from.
@@ -75,6 +78,7 @@ impl Settings {
             default_resource: None,
             requests_max: REQUESTS_MAX,
             body_bytes_max: BODY_BYTES_MAX,
+            reach: Reach::default(),
         }
     }
 }

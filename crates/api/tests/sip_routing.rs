@@ -109,6 +109,11 @@ async fn what_is_not_valid_is_refused_with_the_codes_of_the_public_service() {
     for fqdn in ["", "-1", "a..b", "a b", "über.example", "a/b", &"a".repeat(64), &long] {
         refused(&world, &trunk(fqdn, json!(5061)), "InvalidTrunkFqdn").await;
     }
+    for private in
+        ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "169.254.169.254", "10.0.0.5", "0.0.0.0"]
+    {
+        refused(&world, &trunk(private, json!(5061)), "InvalidTrunkFqdn").await;
+    }
     refused(&world, &trunk("SBC1.contoso.com", json!(5061)), "DuplicatedTrunk").await;
     refused(&world, &json!({"routes": [route("", "^1", &[])]}), "InvalidRouteName").await;
     refused(&world, &json!({"routes": [route(&"n".repeat(257), "^1", &[])]}), "InvalidRouteName").await;
@@ -221,6 +226,15 @@ async fn routes_can_be_tried_with_a_number() {
         .send(Sent::new("POST", "/sip:testRoutesWithNumber?targetPhoneNumber=x&api-version=2023-03-01"))
         .await;
     assert_eq!((bad.status.as_u16(), bad.error_code()), (400, "BadRequest"));
+}
+
+#[tokio::test]
+async fn private_trunks_are_allowed_where_the_operator_allows_them() {
+    let trunks = json!({"trunks": {"127.0.0.1": {"sipSignalingPort": 5080}}});
+    let world = World::with(|settings| settings.reach.anywhere = true).await;
+    assert_eq!(world.patch(SIP, &trunks).await.status, 200);
+    let public = json!({"trunks": {"192.0.2.7": {"sipSignalingPort": 5080}}});
+    assert_eq!(World::new().await.patch(SIP, &public).await.status, 200);
 }
 
 #[tokio::test]

@@ -97,7 +97,9 @@ async fn run(path: &Path, config: Config, ready_json: bool) -> anyhow::Result<()
     let b2bua = b2bua(&config, &bound, ports, table)?;
     let streams = config.sip.streams;
     let metrics_for_task = Arc::clone(&metrics);
-    let parts = Parts { b2bua, bound, streams, workers, reports, journal: events, metrics: metrics_for_task };
+    let reach = config.reach();
+    let parts =
+        Parts { b2bua, bound, streams, reach, workers, reports, journal: events, metrics: metrics_for_task };
     let (ended, mut has_ended) = mpsc::channel(1);
     let handle = signalling::start(parts, ended).context("cannot start signalling")?;
     let reload = routing.follow(handle.commands.clone());
@@ -330,7 +332,18 @@ async fn reload(path: &Path, started: &Config, rest: &Rest, routing: &Reload) {
     }
     let fixed = |config: &Config| {
         let Config { node, log, sip, rtp, metrics, storage, http, drain, .. } = config.clone();
-        (node, log, sip, rtp, metrics, storage, http, drain, config.numbers.environment)
+        (
+            node,
+            log,
+            sip,
+            rtp,
+            metrics,
+            storage,
+            http,
+            drain,
+            config.numbers.environment,
+            config.reach().anywhere,
+        )
     };
     if fixed(&config) != fixed(started) {
         warn!(

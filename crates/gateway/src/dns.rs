@@ -3,6 +3,10 @@
 //! Addresses (A, AAAA) come from the system's resolver, hosts file included. SRV and NAPTR records are not looked up: a
 //! host that is known by them only is written out as one gateway for each record.
 //!
+//! A resource may not have us send into the operator's own network by a name of its own that leads there. So the names
+//! that resources give are looked up [guarded]: only those addresses are used that trunks of resources may have, and it
+//! is the addresses that were checked that are used, whatever the name leads to a moment later.
+//!
 //! While the resolver fails, the last answer that it gave for a host goes on to be used.
 
 use std::collections::HashMap;
@@ -11,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
+use trunkline_api::sip_routing::Reach;
 use trunkline_model::Transport;
 use trunkline_sip::resolve::{QueryId, ResolveError};
 use trunkline_sip::transport::Target;
@@ -47,6 +52,12 @@ pub(crate) struct Question {
     pub(crate) transport: Option<Transport>,
 }
 
+/// Marks a name that a resource gave: with the dot at its end that makes a name absolute (RFC 1034 §3.1). URIs may hold
+/// it, and the mark stays with the name wherever a call takes it.
+pub(crate) fn guarded(name: &str) -> String {
+    format!("{name}.")
+}
+
 /// Asks the system.
 #[derive(Debug, Clone)]
 pub(crate) struct Resolver {
@@ -55,36 +66,44 @@ pub(crate) struct Resolver {
     kept: Arc<Mutex<Kept>>,
     /// Whether we can send over IPv4 and IPv6.
     families: (bool, bool),
+    /// Where guarded names may lead.
+    reach: Arc<Reach>,
 }
 
 impl Resolver {
     /// Returns a resolver and where its answers come out. The user agent limits the questions under way, and
     /// with them the answers.
-    pub(crate) fn new(ipv4: bool, ipv6: bool) -> (Self, mpsc::UnboundedReceiver<Input>) {
+    pub(crate) fn new(ipv4: bool, ipv6: bool, reach: Reach) -> (Self, mpsc::UnboundedReceiver<Input>) {
         let (answers, received) = mpsc::unbounded_channel();
         let (slots, kept) = (Arc::new(Semaphore::new(LOOKUPS_MAX)), Arc::default());
-        (Self { answers, slots, kept, families: (ipv4, ipv6) }, received)
+        (Self { answers, slots, kept, families: (ipv4, ipv6), reach: Arc::new(reach) }, received)
     }
 
     /// Starts a look-up on the current runtime.
     pub(crate) fn ask(&self, question: Question) {
         let resolver = self.clone();
         tokio::spawn(async move {
-            let query = question.query;
-            let targets = resolver.look_up(question).await;
+            let Question { query, host, port, transport } = question;
+            let targets = resolver.look_up(&host, port, transport).await;
             // When signalling has ended nobody needs to know.
             let _ = resolver.answers.send(Input::Resolved { query, targets });
         });
     }
 
-    async fn look_up(&self, question: Question) -> Result<Vec<Target>, ResolveError> {
-        let Question { host, port, transport, .. } = question;
+    async fn look_up(
+        &self,
+        host: &str,
+        port: Option<u16>,
+        transport: Option<Transport>,
+    ) -> Result<Vec<Target>, ResolveError> {
         let transport = transport.unwrap_or(Transport::Udp);
         let port = port.unwrap_or(transport.default_port());
-        let is_kept = self.kept().fresh(&host, Instant::now()).is_some();
+        let is_kept = self.kept().fresh(host, Instant::now()).is_some();
         let look_up = async {
             let _slot = self.slots.acquire().await;
-            tokio::net::lookup_host((host.as_str(), port)).await.map(Iterator::collect::<Vec<SocketAddr>>)
+            // Hosts files hold names without the dot.
+            let name = host.strip_suffix('.').unwrap_or(host);
+            tokio::net::lookup_host((name, port)).await.map(Iterator::collect::<Vec<SocketAddr>>)
         };
         let found = match timeout(if is_kept { LOOKUP_AGAIN_MAX } else { LOOKUP_MAX }, look_up).await {
             Err(_) => Err(ResolveError::Timeout),
@@ -94,8 +113,10 @@ impl Resolver {
             }
             Ok(Ok(found)) => Ok(found),
         };
-        let found = self.kept().settle(&host, found, Instant::now())?;
-        let found: Vec<_> = found.into_iter().map(|remote| SocketAddr::new(remote.ip(), port)).collect();
+        let found = self.kept().settle(host, found, Instant::now())?;
+        let found = found.into_iter().map(|remote| SocketAddr::new(remote.ip(), port));
+        let found: Vec<_> =
+            found.filter(|remote| !host.ends_with('.') || self.reach.allows(remote.ip())).collect();
         targets(&found, transport, self.families)
     }
 
@@ -171,6 +192,17 @@ mod tests {
         let only_ipv4 = targets(&found, Transport::Udp, (true, false)).unwrap();
         assert_eq!(only_ipv4, [Target::new(Transport::Udp, found[1])]);
         assert_eq!(targets(&found, Transport::Udp, (false, false)), Err(ResolveError::NotFound));
+    }
+
+    #[tokio::test]
+    async fn a_name_of_a_resource_leads_only_where_its_trunks_may_be() {
+        let look_up = async |host: &str, anywhere| {
+            let (resolver, _answers) = Resolver::new(true, true, Reach { anywhere, ..Reach::default() });
+            resolver.look_up(host, Some(5061), None).await
+        };
+        assert!(look_up("localhost", false).await.is_ok(), "a name of the operator's");
+        assert_eq!(look_up(&guarded("localhost"), false).await, Err(ResolveError::NotFound));
+        assert!(look_up(&guarded("localhost"), true).await.is_ok(), "the operator allows it");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::sleep_until;
+use trunkline_api::sip_routing::Reach;
 use trunkline_media::Channel;
 use trunkline_model::Transport;
 use trunkline_sandbox::{Endpoint, Event, Input, LineId, Output};
@@ -87,7 +88,7 @@ impl Shell {
     /// Joins an endpoint with its sockets. Must be called on the runtime that will drive them.
     pub(crate) fn new(endpoint: Endpoint, sockets: Sockets, media_address: IpAddr) -> anyhow::Result<Self> {
         let is_ipv4 = media_address.is_ipv4();
-        let (resolver, answers) = Resolver::new(is_ipv4, !is_ipv4);
+        let (resolver, answers) = Resolver::new(is_ipv4, !is_ipv4, Reach::default());
         let net = Net::new(sockets.bound, STREAMS, Known::All, Arc::new(Metrics::default()))?;
         let (received, datagrams) = mpsc::channel(DATAGRAMS_MAX);
         let ports = MediaPorts { address: media_address, lines: HashMap::new(), received };

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tracing::{error, info};
+use trunkline_api::sip_routing::Reach;
 use trunkline_call::{B2bua, BridgeEvent, Input, Output, RoutingTable};
 use trunkline_model::BridgeId;
 use trunkline_sip::user_agent::Input as SipInput;
@@ -71,6 +72,8 @@ pub(crate) struct Parts {
     pub(crate) b2bua: B2bua,
     pub(crate) bound: Bound,
     pub(crate) streams: StreamLimits,
+    /// Where the names of resources may lead.
+    pub(crate) reach: Reach,
     pub(crate) workers: Workers,
     pub(crate) reports: mpsc::Receiver<Report>,
     pub(crate) journal: JournalSender,
@@ -131,12 +134,12 @@ enum Stage {
 
 impl Signalling {
     fn new(parts: Parts, commands: mpsc::Receiver<Command>) -> anyhow::Result<Self> {
-        let Parts { b2bua, bound, streams, workers, reports, journal, metrics } = parts;
+        let Parts { b2bua, bound, streams, reach, workers, reports, journal, metrics } = parts;
         let mut listeners =
             bound.udp.iter().map(|(_, local)| local).chain(bound.tcp.iter().map(|(_, local)| local));
         let (ipv4, ipv6) =
             (listeners.clone().any(|local| local.is_ipv4()), listeners.any(|local| local.is_ipv6()));
-        let (resolver, answers) = Resolver::new(ipv4, ipv6);
+        let (resolver, answers) = Resolver::new(ipv4, ipv6, reach);
         let known = Known::Trunks(Arc::clone(b2bua.routes()));
         let net = Net::new(bound, streams, known, Arc::clone(&metrics))?;
         let now = Instant::now();

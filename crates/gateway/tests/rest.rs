@@ -100,7 +100,8 @@ fn a_number_rings_once_it_is_bought_and_is_refused_once_it_is_released() {
 fn routes_of_a_resource_decide_on_the_next_call() {
     let directory = tempfile::tempdir().unwrap();
     let sandbox = sandbox();
-    let path = config(directory.path(), "default_resource = \"contoso\"\n", &routes(&sandbox));
+    let allowed = format!("[sip_routing]\nprivate_addresses = true\n{}", routes(&sandbox));
+    let path = config(directory.path(), "default_resource = \"contoso\"\n", &allowed);
     let key = create(&path);
     let gateway = Program::serve(&path);
     let client = Client::new(&gateway, "localhost", &key);

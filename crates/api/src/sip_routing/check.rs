@@ -2,11 +2,13 @@
 
 use super::configuration::{SipConfiguration, SipDomain, SipRoute, SipTrunk};
 use super::pattern;
+use super::reach::Reach;
 use crate::error::ApiError;
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use trunkline_model::E164;
 
 const TRUNKS_MAX: usize = 250;
@@ -37,11 +39,11 @@ pub(super) fn patch(patch: &Value) -> Result<(), ApiError> {
 }
 
 /// Reads a whole configuration and checks it.
-pub(super) fn configuration(document: &Value) -> Result<SipConfiguration, ApiError> {
+pub(super) fn configuration(document: &Value, reach: &Reach) -> Result<SipConfiguration, ApiError> {
     if !document.is_object() {
         return Err(ApiError::invalid("body", "The body must be a JSON object."));
     }
-    let trunks = trunks(document.get("trunks"))?;
+    let trunks = trunks(document.get("trunks"), reach)?;
     let domains = domains(document.get("domains"))?;
     let routes = match document.get("routes") {
         None | Some(Value::Null) => Vec::new(),
@@ -59,7 +61,7 @@ fn entries<'a>(value: Option<&'a Value>, name: &str) -> Result<Option<&'a Map<St
     }
 }
 
-fn trunks(value: Option<&Value>) -> Result<BTreeMap<String, SipTrunk>, ApiError> {
+fn trunks(value: Option<&Value>, reach: &Reach) -> Result<BTreeMap<String, SipTrunk>, ApiError> {
     let Some(entries) = entries(value, "trunks")? else { return Ok(BTreeMap::new()) };
     if entries.len() > TRUNKS_MAX {
         return Err(too_many("TooManyTrunks", "trunks", TRUNKS_MAX));
@@ -70,6 +72,10 @@ fn trunks(value: Option<&Value>) -> Result<BTreeMap<String, SipTrunk>, ApiError>
         let target = format!("trunks.{fqdn}");
         if !is_host_name(fqdn) {
             let message = "Trunk with an invalid FQDN.";
+            return Err(unprocessable("InvalidTrunkFqdn", message).with_target(target));
+        }
+        if fqdn.parse::<Ipv4Addr>().is_ok_and(|ip| !reach.allows(ip.into())) {
+            let message = "Trunk with an address that is not public; the operator can allow such.";
             return Err(unprocessable("InvalidTrunkFqdn", message).with_target(target));
         }
         // Names are compared without case (RFC 4343).
@@ -167,7 +173,8 @@ fn check_pattern(text: &str) -> Result<(), ApiError> {
     pattern::compile(text).map(drop).map_err(|error| invalid(error.to_string()))
 }
 
-/// A DNS name or an IPv4 address: labels of letters, digits, `-` and `_`, none of which begins or ends in `-`.
+/// A DNS name or an IPv4 address: labels of letters, digits, `-` and `_`, none of which begins or ends in `-`. What
+/// ends in a number and is no address (`127.1`, `0x7f000001`) is one to some resolvers.
 fn is_host_name(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=LABEL_CHARS_MAX).contains(&label.len())
@@ -175,7 +182,12 @@ fn is_host_name(text: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    text.len() <= FQDN_CHARS_MAX && text.split('.').all(is_label)
+    let last = text.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
+        || last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    text.len() <= FQDN_CHARS_MAX
+        && text.split('.').all(is_label)
+        && (!is_number || text.parse::<Ipv4Addr>().is_ok())
 }
 
 fn read<T: DeserializeOwned>(value: &Value, target: &str) -> Result<T, ApiError> {

@@ -1,5 +1,8 @@
 //! The document, as it is stored and answered. Fields of the preview version are left out where they were
 //! never set, so that a client of the released version reads back what it wrote.
+//!
+//! Of those, `enabled` has an effect on calls. The others are kept and answered, and nothing else: whom a call shows
+//! as its caller is the operator's to decide, for a number that a customer writes here may not be his.
 
 use super::pattern;
 use std::collections::BTreeMap;

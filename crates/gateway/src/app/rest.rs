@@ -95,6 +95,7 @@ fn settings(config: &Config, local: Option<SocketAddr>) -> Settings {
         default_resource: http.default_resource.clone(),
         requests_max: http.limits.requests_max as usize,
         body_bytes_max: http.limits.body_bytes_max as usize,
+        reach: config.reach(),
         ..Settings::new(config.numbers.environment, issuer)
     }
 }

@@ -1,10 +1,11 @@
 //! `[http]` and `[numbers]`: where the REST API is served, to whom and how much of it.
 
 use super::reader::Section;
-use super::{check, positive, seconds};
+use super::{Config, check, positive, seconds};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use trunkline_api::sip_routing::Reach;
 use trunkline_api::{Environment, Rate, Rates};
 use trunkline_model::{Transport, TrunkId};
 
@@ -186,12 +187,24 @@ pub(super) fn numbers(mut section: Section<'_, '_>) -> Numbers {
 pub struct SipRouting {
     /// The transport.
     pub transport: Transport,
+    /// Whether they may be at private addresses and at our own.
+    pub private_addresses: bool,
+}
+
+impl Config {
+    /// Returns where the trunks of resources may be.
+    pub(crate) fn reach(&self) -> Reach {
+        let of_trunks = self.trunks.iter().map(|trunk| trunk.advertised);
+        let ours = [self.sip.advertised, self.rtp.advertised].into_iter().chain(of_trunks).flatten();
+        Reach { anywhere: self.sip_routing.private_addresses, ours: ours.collect() }
+    }
 }
 
 pub(super) fn sip_routing(mut section: Section<'_, '_>) -> SipRouting {
     let transport = section.value("transport").unwrap_or(Transport::Udp);
+    let private_addresses = section.value("private_addresses").unwrap_or(false);
     section.close();
-    SipRouting { transport }
+    SipRouting { transport, private_addresses }
 }
 
 /// Reads a text that may be empty, which says the same as leaving it out.

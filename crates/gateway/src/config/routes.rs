@@ -5,7 +5,7 @@ use super::{check, positive, seconds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_model::{
-    Codec, DidRoute, Gateway, HealthPolicy, MediaPolicy, PatternRoute, Reliability, SessionTimerPolicy,
+    Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, PatternRoute, Reliability, SessionTimerPolicy,
     Transport, Trunk, TrunkId, TrunkMatch,
 };
 
@@ -67,7 +67,11 @@ fn trunk(mut section: Section<'_, '_>) -> Option<Trunk> {
 }
 
 fn gateway(mut section: Section<'_, '_>) -> Option<Gateway> {
-    let host = section.required("host");
+    let host = match section.required("host") {
+        // Names with a dot at their end are those of resources.
+        Some(Host::Name(name)) => Some(Host::Name(name.trim_end_matches('.').to_owned())),
+        other => other,
+    };
     let port = section.value::<u16>("port");
     if port == Some(0) {
         section.problem("port", "is 1 to 65535");

@@ -1,8 +1,10 @@
 //! The trunks and routes that resources set themselves (`PATCH /sip`), in the terms of the call router.
 
 use crate::config::Config;
+use crate::dns;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::time::Duration;
 use tracing::warn;
 use trunkline_api::sip_routing::{self, SipConfiguration};
@@ -41,12 +43,18 @@ pub(super) fn routes(config: &mut Config, all: &[Said]) -> Vec<ResourceRoutes> {
     for (trunk, resource) in &config.trunk_resources {
         callers.entry(resource).or_default().push(trunk.clone());
     }
+    let reach = config.reach();
     let (mut routes, mut added) = (Vec::new(), Vec::new());
     for said in all {
         let Some(callers) = callers.remove(said.name.as_str()) else { continue };
         let mut known = BTreeMap::new();
         for (fqdn, trunk) in &said.configuration.trunks {
             if trunk.enabled == Some(false) {
+                continue;
+            }
+            // It was checked when it was set, and the operator may have changed it since.
+            if fqdn.parse().is_ok_and(|ip| !reach.allows(ip)) {
+                warn!(resource = said.name, trunk = fqdn, "a trunk of a resource may not be at this address");
                 continue;
             }
             let Some(id) = trunk_id(said.id, fqdn) else { continue };
@@ -97,7 +105,8 @@ fn trunk_id(resource: Uuid, fqdn: &str) -> Option<TrunkId> {
 }
 
 fn trunk(id: TrunkId, fqdn: &str, port: u16, config: &Config) -> Trunk {
-    let host = fqdn.parse().map_or_else(|_| Host::Name(fqdn.to_owned()), Host::Ip);
+    let ip: Option<IpAddr> = fqdn.parse().ok();
+    let host = ip.map_or_else(|| Host::Name(dns::guarded(fqdn)), Host::Ip);
     let transport = config.sip_routing.transport;
     let gateway = Gateway { host, port: Some(port), transport, priority: 10, weight: 10 };
     Trunk {
@@ -109,7 +118,7 @@ fn trunk(id: TrunkId, fqdn: &str, port: u16, config: &Config) -> Trunk {
         calls_per_sec_max: None,
         advertised: None,
         advertised_port: None,
-        domain: None,
+        domain: ip.is_none().then(|| fqdn.to_owned()),
         media: MediaPolicy::default(),
         failover_statuses: Default::default(),
         health: None,
