@@ -1,15 +1,16 @@
 //! Resources, users, signing keys, operations, repeated requests, SIP routing.
 
 use crate::database::Database;
-use crate::inventory::{NOW, at, resource, stock};
+use crate::inventory::{NOW, at, number, purchase, resource, search, stock};
 use crate::writing::write;
 use serde_json::{Value, json};
-use trunkline_model::SubscriptionClass;
+use trunkline_model::{E164, SubscriptionClass};
 use trunkline_storage::operations::{self, Operation};
 use trunkline_storage::repeatability::{self, Answer, Found, Key};
 use trunkline_storage::resources::{self, ANY_HOST, Billing, Secret, Which};
+use trunkline_storage::routing::{self, Stamp};
 use trunkline_storage::trunks::{self, Versioned};
-use trunkline_storage::{Error, Topic, audit, identities};
+use trunkline_storage::{Error, Store, Topic, audit, identities};
 use uuid::Uuid;
 
 crate::on_both_engines! {
@@ -22,6 +23,7 @@ crate::on_both_engines! {
     an_operation_that_has_ended_stays_as_it_is,
     a_repeated_request_gets_the_same_answer,
     a_patch_of_an_older_configuration_is_refused,
+    what_calls_are_routed_by_changes_its_stamp,
 }
 
 async fn a_resource_is_found_by_its_host_and_the_default_one_by_any(database: Database) {
@@ -279,4 +281,32 @@ async fn a_patch_of_an_older_configuration_is_refused(database: Database) {
     assert_eq!(now, Versioned { configuration: second.clone(), version: 2 });
     let all: Vec<(Uuid, Value)> = trunks::list(&mut db).await.unwrap();
     assert_eq!(all, [(contoso, second)]);
+}
+
+async fn what_calls_are_routed_by_changes_its_stamp(database: Database) {
+    let store = database.open().await;
+    let contoso = stock(&store, 3, "contoso").await;
+    let mut stamps = vec![stamp(&store).await];
+    assert_eq!(unowned(&store).await, [number(0), number(1), number(2)]);
+
+    let held = search(&store, contoso, 1, NOW).await.unwrap().unwrap();
+    assert_eq!(unowned(&store).await.len(), 3, "a number that is held has no owner yet");
+    stamps.push(stamp(&store).await);
+    purchase(&store, contoso, held.id, NOW).await.unwrap();
+    stamps.push(stamp(&store).await);
+    assert_eq!(unowned(&store).await, [number(1), number(2)]);
+
+    assert!(write!(store, |db| trunks::replace(db, contoso, 0, &json!({ "routes": [] }), NOW).await));
+    stamps.push(stamp(&store).await);
+    for pair in stamps.windows(2) {
+        assert_ne!(pair[0], pair[1]);
+    }
+}
+
+async fn stamp(store: &Store) -> Stamp {
+    routing::stamp(&mut store.read().await.unwrap()).await.unwrap()
+}
+
+async fn unowned(store: &Store) -> Vec<E164> {
+    routing::unowned(&mut store.read().await.unwrap()).await.unwrap()
 }
