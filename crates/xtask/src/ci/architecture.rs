@@ -4,6 +4,7 @@ use crate::shell::{cargo, output, root};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// What may be depended on, by crate. Nothing points up.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -147,9 +148,25 @@ fn dependency_fault(package: &Value, allowed: &BTreeSet<String>) -> Option<Strin
     if source != REGISTRY {
         return Some(format!("{name} comes from {source}, not from the registry"));
     }
-    let licence = package["license"].as_str().unwrap_or("no licence");
+    let licence = package["license"].as_str().or_else(|| licence_of_file(package)).unwrap_or("no licence");
     (!is_allowed(licence, allowed))
         .then(|| format!("{name} has the licence {licence}, which deny.toml does not allow"))
+}
+
+/// Returns the licence of a package that names none but brings its text, told by words that only that one has.
+fn licence_of_file(package: &Value) -> Option<&'static str> {
+    let folder = Path::new(package["manifest_path"].as_str()?).parent()?;
+    let text = std::fs::read_to_string(folder.join(package["license_file"].as_str()?)).ok()?;
+    known_licence(&text)
+}
+
+fn known_licence(text: &str) -> Option<&'static str> {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mit = [
+        "Permission is hereby granted, free of charge, to any person obtaining a copy of this software",
+        "The above copyright notice and this permission notice shall be included in all copies",
+    ];
+    mit.iter().all(|sentence| words.contains(sentence)).then_some("MIT")
 }
 
 /// Whether an SPDX expression can be met with allowed licences. Within parentheses, too, AND binds tighter than OR.
@@ -214,6 +231,14 @@ mod tests {
     fn a_runtime_is_found_by_its_whole_name_at_any_depth() {
         let tree = "trunkline-sip v0.1.0 (/sip)\nbytes v1.12.0\nmio v1.0.0 (*)\ntokio-free v1.0.0\n";
         assert_eq!(runtime_faults("sip", tree), ["sip is sans-IO and pulls in mio"]);
+    }
+
+    #[test]
+    fn a_licence_is_known_by_its_text() {
+        let ours = std::fs::read_to_string(root().join("LICENSE-MIT")).unwrap();
+        assert_eq!(known_licence(&ours), Some("MIT"));
+        let apache = std::fs::read_to_string(root().join("LICENSE-APACHE")).unwrap();
+        assert_eq!(known_licence(&apache), None);
     }
 
     #[test]
