@@ -21,7 +21,7 @@ use uuid::Uuid;
 const ACTOR: &str = "operator";
 
 /// Runs a command on the database of this configuration, and closes it behind.
-fn on_database<T>(
+pub(crate) fn on_database<T>(
     config: &Config,
     command: impl AsyncFnOnce(&Store) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {

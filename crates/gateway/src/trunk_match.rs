@@ -1,6 +1,8 @@
 //! `trunkline trunk match`: what would be decided on a saved INVITE, and why.
 
 use crate::config::Config;
+use crate::operator::on_database;
+use crate::routing::Routing;
 use anyhow::Context;
 use bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,10 +21,10 @@ use trunkline_sip::user_agent;
 /// Decides on a saved INVITE; returns the decision as text, and whether the call would be let in.
 ///
 /// The decision is that of a B2BUA which has just started: no calls, all gateways well. The source is taken from the
-/// topmost Via where it is not given.
+/// topmost Via where it is not given. Numbers and routes of the database count where there is one; none is made.
 ///
 /// # Errors
-/// The file cannot be read, is no INVITE for a new call, or names no source.
+/// The file cannot be read, is no INVITE for a new call, or names no source; the database cannot be read.
 pub fn trunk_match(
     config: Config,
     file: &Path,
@@ -49,11 +51,7 @@ pub fn trunk_match(
     anyhow::ensure!(!in_dialog, "{} holds an INVITE of a call that is up already", file.display());
     let flow = flow(message, source, transport)?;
     let settings = settings(&config, flow.local);
-    let table = RoutingTable::new(config.trunks, config.dids, config.routes).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("the routes cannot be used: {}", lines.join("; "))
-    })?;
-    let table = Arc::new(table);
+    let table = table(config)?;
     let now = Instant::now();
     let mut b2bua = B2bua::new(settings, Arc::clone(&table), 0, now)?;
     b2bua.handle_input(now, Input::Sip(user_agent::Input::Received { flow, bytes: saved }));
@@ -64,6 +62,24 @@ pub fn trunk_match(
     }
     let trunks = Trunks::new(&table, 0, now);
     Ok((explain(&table, &trunks, &Asked::of(message, flow), None, now).to_string(), true))
+}
+
+/// Returns the table that a gateway would start with.
+fn table(config: Config) -> anyhow::Result<Arc<RoutingTable>> {
+    let has_database = match config.storage.url.strip_prefix("sqlite:") {
+        Some(path) => Path::new(path).is_file(),
+        None => true,
+    };
+    if has_database {
+        return on_database(&config, async |store| {
+            Ok(Routing::new(store.clone(), config.clone()).build().await?)
+        });
+    }
+    let table = RoutingTable::new(config.trunks, config.dids, config.routes).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the routes cannot be used: {}", lines.join("; "))
+    })?;
+    Ok(Arc::new(table))
 }
 
 /// Returns the settings of a B2BUA that decides as the configured one would. It sends nothing, so that its own
