@@ -1,9 +1,13 @@
 //! The REST plane of the real binary: HTTPS, the operator's commands, and what they do to calls.
 
+#[path = "rest/operator.rs"]
+mod operator;
+#[path = "rest/overload.rs"]
+mod overload;
 #[path = "rest/program.rs"]
 mod program;
 
-use program::{Client, Program, config, import, invite, run};
+use program::{Answer, Client, Program, config, import, invite, run};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
@@ -36,12 +40,17 @@ fn create(config: &Path) -> String {
     string.split_once(";accesskey=").unwrap().1.to_owned()
 }
 
-/// Buys the first number in Seattle.
-fn buy(client: &Client) -> String {
+/// Searches for a number in Seattle.
+fn search(client: &Client) -> Answer {
     let wanted = json!({"phoneNumberType": "geographic", "assignmentType": "application", "areaCode": "206",
         "capabilities": {"calling": "inbound+outbound", "sms": "none"}});
     let path = format!("/availablePhoneNumbers/countries/US/:search?{VERSION}");
-    let search = client.send("POST", &path, &wanted);
+    client.send("POST", &path, &wanted)
+}
+
+/// Buys the first number in Seattle.
+fn buy(client: &Client) -> String {
+    let search = search(client);
     assert_eq!(search.status, 202, "{search:?}");
     let id = search.header("search-id").to_owned();
     let purchase = json!({ "searchId": id });
@@ -169,30 +178,43 @@ fn a_file_with_a_bad_row_imports_nothing() {
     assert_eq!(run(&path, &[&explain[..], &["206"]].concat()).0, Some(0));
 }
 
+/// Writes a new certificate of localhost and its key; returns it, and the lines of `[http]` that name the files.
+fn certify(directory: &Path) -> (String, String) {
+    let (chain, key) = (directory.join("chain.pem"), directory.join("key.pem"));
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&chain, made.cert.pem()).unwrap();
+    let http = format!("certificate = \"{}\"\nkey = \"{}\"\n", chain.display(), key.display());
+    (made.cert.pem(), http)
+}
+
+#[test]
+fn a_certificate_that_changes_on_disk_is_taken_without_a_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, http) = certify(directory.path());
+    let gateway = Program::serve(&config(directory.path(), &http, ""));
+    let (second, _) = certify(directory.path());
+    gateway.logged("certificate replaced");
+    let document = Client::trusting(&gateway, &second).send("GET", "/openapi.json", &Value::Null);
+    assert_eq!(document.status, 200);
+}
+
 #[test]
 fn a_certificate_is_replaced_under_open_connections_and_a_bad_one_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let (chain, key) = (directory.path().join("chain.pem"), directory.path().join("key.pem"));
-    let write = || {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        std::fs::write(&chain, made.cert.pem()).unwrap();
-        made.cert.pem()
-    };
-    let first = write();
-    let http = format!("certificate = \"{}\"\nkey = \"{}\"\n", chain.display(), key.display());
+    let (first, http) = certify(directory.path());
     let gateway = Program::serve(&config(directory.path(), &http, ""));
     assert_eq!(gateway.ready["ca_certificate"], Value::Null);
     let mut open = Client::trusting(&gateway, &first).open();
 
-    let second = write();
+    let (second, _) = certify(directory.path());
     gateway.signal("-HUP");
     gateway.logged("certificate replaced");
     let document = Client::trusting(&gateway, &second).send("GET", "/openapi.json", &Value::Null);
     assert_eq!(document.status, 200);
     assert_eq!(open.get("/openapi.json"), 200, "the connection from before goes on");
 
-    std::fs::write(&chain, "no certificate at all").unwrap();
+    std::fs::write(directory.path().join("chain.pem"), "no certificate at all").unwrap();
     gateway.signal("-HUP");
     gateway.logged("the new certificate cannot be used; the old one stays");
     let document = Client::trusting(&gateway, &second).send("GET", "/openapi.json", &Value::Null);

@@ -220,6 +220,32 @@ impl Client {
         connection
     }
 
+    /// Opens a connection for HTTP/2.
+    pub(crate) async fn open_http2(&self) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let name = ServerName::try_from(self.host.clone()).unwrap();
+        let stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        stream
+    }
+
+    /// Returns a signed GET for HTTP/2.
+    pub(crate) fn signed_http2(&self, target: &str) -> hyper::Request<()> {
+        let signed = self.signed("GET", target, &Value::Null);
+        let mut request =
+            hyper::Request::get(format!("https://{}:{}{target}", self.host, self.address.port()));
+        // RFC 9113 §8.2.2: no fields of the connection; Host is :authority.
+        let fields = signed.lines().skip(1).filter_map(|line| line.split_once(": "));
+        for (name, value) in
+            fields.filter(|(name, _)| !matches!(*name, "Host" | "Connection" | "Content-Length"))
+        {
+            request = request.header(name, value);
+        }
+        request.body(()).unwrap()
+    }
+
     /// Sends one signed request on a connection of its own; no body for null.
     pub(crate) fn send(&self, method: &str, target: &str, body: &Value) -> Answer {
         let mut connection = self.open();
