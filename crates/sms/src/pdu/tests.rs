@@ -58,6 +58,7 @@ fn every_command_is_read_as_it_was_written() {
             ..message(&[7; 1000])
         }),
         Body::Submit(ShortMessage { in_payload: true, ..message(&[7; 60_000]) }),
+        Body::Data(ShortMessage { priority: 0, validity: String::new(), in_payload: true, ..message(b"") }),
         Body::SubmitMulti {
             message: ShortMessage { destination: Address::default(), ..message(b"x") },
             destinations: vec![Destination::Number(number("12065550111")), Destination::List("all".into())],

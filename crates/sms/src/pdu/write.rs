@@ -193,7 +193,7 @@ fn data(message: &ShortMessage, out: &mut BytesMut) -> Result<u32, Unencodable> 
         Vec::new(),
     );
     append(&fields, out);
-    if !message.octets.is_empty() {
+    if message.in_payload || !message.octets.is_empty() {
         append_tlv(&Tlv::new(tag::MESSAGE_PAYLOAD, message.octets.clone()), out)?;
     }
     message.tlvs.iter().try_for_each(|tlv| append_tlv(tlv, out))?;
