@@ -143,6 +143,8 @@ pub enum Trunk {
     },
     /// Tell what would be decided on a saved INVITE, trunk by trunk.
     ///
+    /// Numbers and routes of the configuration's database count too, where there is one.
+    ///
     /// Exits with 0 when the call would be let in and 1 when it would be refused.
     Match {
         /// A file that holds the INVITE as it stood on the wire.

@@ -144,10 +144,12 @@ mod tests {
     }
 
     const SIP: &str = r#"{
-        "trunks": {"192.0.2.7": {"sipSignalingPort": 5080}, "off.contoso.com": {"sipSignalingPort": 1, "enabled": false}},
+        "trunks": {"192.0.2.7": {"sipSignalingPort": 5080}, "10.1.2.3": {"sipSignalingPort": 5060},
+            "sbc.contoso.com": {"sipSignalingPort": 5061}, "off.contoso.com": {"sipSignalingPort": 1, "enabled": false}},
         "routes": [
             {"name": "us", "numberPattern": "^\\+1", "trunks": ["off.contoso.com", "192.0.2.7"]},
             {"name": "nowhere", "numberPattern": ".", "trunks": []},
+            {"name": "private", "numberPattern": ".", "trunks": ["10.1.2.3"]},
             {"name": "off", "numberPattern": ".", "trunks": ["off.contoso.com"]}]}"#;
 
     #[test]
@@ -160,11 +162,19 @@ mod tests {
         assert_eq!(contoso.callers, [TrunkId::parse("pbx").unwrap()]);
         let names: Vec<_> = contoso.routes.iter().map(|route| route.name.as_str()).collect();
         assert_eq!(names, ["us"]);
-        let added = config.trunks.last().unwrap();
+        let [_, added, named] = &config.trunks[..] else { panic!("one of the file and two of contoso") };
         assert_eq!(added.id.as_str(), "sbc-00000001-192.0.2.7");
         assert_eq!(contoso.routes[0].trunks.first(), Some(&added.id));
         assert_eq!(added.gateways[0].port, Some(5080));
-        assert_eq!(config.trunks.len(), 2);
+        assert_eq!(named.gateways[0].host, Host::Name("sbc.contoso.com.".to_owned()), "looked up guarded");
+        assert_eq!(named.domain.as_deref(), Some("sbc.contoso.com"));
+
+        config.trunks.truncate(1);
+        config.sip_routing.private_addresses = true;
+        let [contoso] = &super::routes(&mut config, &all)[..] else {
+            panic!("fabrikam has no trunk in the file")
+        };
+        assert_eq!(contoso.routes.last().map(|route| route.name.as_str()), Some("private"));
     }
 
     #[test]
