@@ -48,6 +48,7 @@ fn seeds(target: &str) -> Vec<PathBuf> {
     let folders: &[&str] = match target {
         "sip_message" | "sip_stream" => &["sip/invite", "sip/rfc4475", "sip/rfc5118"],
         "sdp" | "offer_answer" => &["sdp"],
+        "sms_pdu" | "sms_session" => &["smpp"],
         _ => &[],
     };
     folders.iter().map(|folder| root().join("fixtures").join(folder)).collect()
