@@ -82,7 +82,8 @@ impl Default for Limits {
 /// Matches one trunk's receipts to its segments, and learns how the trunk writes ids.
 ///
 /// Until the form of ids is known, a receipt is matched only if no other segment could be meant: neither in another
-/// form, nor one to the same recipient whose response is still to come. So no receipt ever settles a wrong segment.
+/// form, nor one to the same recipient whose response is still to come. So a receipt of a segment that was taken in
+/// here settles no other one, as long as the carrier does not use ids twice.
 ///
 /// After every call, drain [`poll_answer`](Self::poll_answer), then read [`poll_timeout`](Self::poll_timeout).
 pub struct Correlator<S, R> {
