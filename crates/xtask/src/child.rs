@@ -38,7 +38,10 @@ impl Running {
         if line.is_empty() {
             let status = running.child.wait()?;
             running.stopped = true;
-            anyhow::bail!("the {name} ended before it was ready: {status}");
+            anyhow::bail!(
+                "the {name} ended before it was ready ({status}); it said why above. Where an address is in use, another \
+                 `cargo xtask run` may be up"
+            );
         }
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {

@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let (mut gateway, gateway_ready) = Running::start("gateway", &mut gateway)?;
 
     println!("\ngateway: {}\nsandbox: {}", gateway_ready.trim(), sandbox_ready.trim());
-    print!("{}", clients(&binary, &connection, &gateway_ready));
+    print!("{}", clients(&binary, &options.config, &connection, &gateway_ready));
     println!("\nPlace the first call, in another terminal of this folder. It is echoed, and recorded:");
     println!("  {} call +14255550100 --play {GREETING} --record echo.wav", shown(&binary));
     println!("\nOther numbers, such as a digit menu: {} sandbox --help", shown(&binary));
@@ -65,25 +65,28 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Tells how the official clients reach the gateway, with an example to paste.
-fn clients(binary: &Path, connection: &str, ready: &str) -> String {
+fn clients(binary: &Path, config: &Path, connection: &str, ready: &str) -> String {
     let ready: serde_json::Value = serde_json::from_str(ready).unwrap_or_default();
     let ca = ready["ca_certificate"].as_str().unwrap_or_default();
+    let (binary, venv) = (shown(binary), ".data/venv");
     format!(
         "\nThe clients of Azure Communication Services work with this connection string:\n  {connection}\n\
          and trust this CA: {ca}\n\
-         \nBuy a number with the Python client (pip install azure-communication-phonenumbers):\n\
-         REQUESTS_CA_BUNDLE={ca} python3 - <<'EOF'\n\
-         from azure.communication.phonenumbers import *\n\
+         \nBuy a number with the Python client:\n\
+         python3 -m venv {venv} && {venv}/bin/pip install azure-communication-phonenumbers\n\
+         REQUESTS_CA_BUNDLE={ca} {venv}/bin/python - <<'EOF'\n\
+         from azure.communication.phonenumbers import PhoneNumberCapabilities, PhoneNumbersClient\n\
          client = PhoneNumbersClient.from_connection_string(\"{connection}\")\n\
          capabilities = PhoneNumberCapabilities(calling=\"inbound+outbound\", sms=\"none\")\n\
          found = client.begin_search_available_phone_numbers(\n    \
              \"US\", \"geographic\", \"application\", capabilities, area_code=\"206\", polling_interval=1).result()\n\
          client.begin_purchase_phone_numbers(found.search_id, polling_interval=1).result()\n\
-         print([number.phone_number for number in client.list_purchased_phone_numbers()])\n\
+         print(\"bought\", found.phone_numbers[0])\n\
          EOF\n\
-         \nCalls to +12065550100 are refused until it is bought; then it rings, and the sandbox echoes:\n  \
-         {} call +12065550100 --play {GREETING} --record echo.wav\n",
-        shown(binary)
+         \nIt is refused before, and then rings at the sandbox. The first one, +12065550100, is echoed:\n  \
+         {binary} call +12065550100 --play {GREETING} --record echo.wav\n\
+         What belongs to whom: {binary} number list --state assigned --config {}\n",
+        config.display()
     )
 }
 
