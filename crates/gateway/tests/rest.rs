@@ -126,6 +126,33 @@ fn routes_of_a_resource_decide_on_the_next_call() {
     assert_eq!(invite(&gateway, &phone, "+14255550111"), 200);
 }
 
+/// Has a resource route its calls to `localhost`, where a carrier answers, and returns what a call ends with.
+fn call_localhost(allowed: bool) -> u16 {
+    let directory = tempfile::tempdir().unwrap();
+    let sandbox = Program::start(&["sandbox", "--listen", "127.0.0.1:0", "--ready-json"]);
+    let rest = format!("[sip_routing]\nprivate_addresses = {allowed}\n{}", routes(&sandbox));
+    let path = config(directory.path(), "default_resource = \"contoso\"\n", &rest);
+    let key = create(&path);
+    let gateway = Program::serve(&path);
+    let client = Client::new(&gateway, "localhost", &key);
+    let port = sandbox.address("sip_udp").port();
+    let trunk = |host: &str| {
+        let patch = json!({"trunks": {host: {"sipSignalingPort": port}},
+            "routes": [{"name": "us", "numberPattern": "^\\+1", "trunks": [host]}]});
+        client.send("PATCH", "/sip?api-version=2023-03-01", &patch).status
+    };
+    assert_eq!(trunk("127.0.0.1"), if allowed { 200 } else { 422 });
+    assert_eq!(trunk("localhost"), 200, "where a name leads shows when it is looked up");
+    gateway.logged("routes replaced");
+    invite(&gateway, &UdpSocket::bind("127.0.0.1:0").unwrap(), "+14255550111")
+}
+
+#[test]
+fn a_resource_reaches_the_network_of_the_operator_only_where_that_is_allowed() {
+    assert_eq!(call_localhost(true), 200);
+    assert_eq!(call_localhost(false), 500, "as for a name that is not there");
+}
+
 #[test]
 fn what_an_operator_does_meanwhile_counts_at_once() {
     let directory = tempfile::tempdir().unwrap();
