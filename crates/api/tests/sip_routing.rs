@@ -109,9 +109,17 @@ async fn what_is_not_valid_is_refused_with_the_codes_of_the_public_service() {
     for fqdn in ["", "-1", "a..b", "a b", "über.example", "a/b", &"a".repeat(64), &long] {
         refused(&world, &trunk(fqdn, json!(5061)), "InvalidTrunkFqdn").await;
     }
-    for private in
-        ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "169.254.169.254", "10.0.0.5", "0.0.0.0"]
-    {
+    for private in [
+        "127.0.0.1",
+        "127.1",
+        "0x7f000001",
+        "2130706433",
+        "0177.0.0.1",
+        "0x7f.1",
+        "169.254.169.254",
+        "10.0.0.5",
+        "0.0.0.0",
+    ] {
         refused(&world, &trunk(private, json!(5061)), "InvalidTrunkFqdn").await;
     }
     refused(&world, &trunk("SBC1.contoso.com", json!(5061)), "DuplicatedTrunk").await;
