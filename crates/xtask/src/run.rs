@@ -43,11 +43,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let (mut gateway, gateway_ready) = Running::start("gateway", &mut gateway)?;
 
     println!("\ngateway: {}\nsandbox: {}", gateway_ready.trim(), sandbox_ready.trim());
-    print!("{}", clients(&binary, &options.config, &connection, &gateway_ready));
     println!("\nPlace the first call, in another terminal of this folder. It is echoed, and recorded:");
     println!("  {} call +14255550100 --play {GREETING} --record echo.wav", shown(&binary));
-    println!("\nOther numbers, such as a digit menu: {} sandbox --help", shown(&binary));
-    println!("Call records: .data/trunkline.db. Ctrl-C stops both.");
+    println!("Other numbers, such as a digit menu: {} sandbox --help", shown(&binary));
+    print!("{}", clients(&binary, &options.config, &connection, &gateway_ready));
+    println!("\nCall records: .data/trunkline.db. Ctrl-C stops both.");
 
     loop {
         if signals.pending().next().is_some() {
