@@ -28,14 +28,13 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 use trunkline_api::{Rate, Rates};
 use trunkline_model::{Capability, NumberType};
-use trunkline_numbers::RuleBook;
+use trunkline_numbers::{AreaKind, RuleBook, nanp};
 use trunkline_storage::Error;
 use trunkline_storage::numbers::{self, Act, NewNumber};
 
 const MEASURED: Duration = Duration::from_secs(5);
 /// Clients at once: enough that the writer's groups are worth their sync.
 const CLIENTS: usize = 64;
-const NUMBERS: u32 = 60_000;
 const SEARCH: &str = "/availablePhoneNumbers/countries/US/:search?api-version=2025-06-01";
 const PURCHASE: &str = "/availablePhoneNumbers/:purchase?api-version=2025-06-01";
 
@@ -210,18 +209,21 @@ fn wide() -> RuleBook {
 }
 
 async fn stock(world: &World) {
-    let new: Vec<NewNumber> = (0..NUMBERS).map(number).collect();
+    let geographic =
+        nanp::area_codes().filter(|area| area.country == "US" && area.kind == AreaKind::Geographic);
+    let new: Vec<NewNumber> =
+        geographic.flat_map(|area| (0..100).map(|line| number(area.npa, line))).collect();
     let act = Act { actor: "bench", now_unix_ms: NOW_UNIX_MS };
     let work = world.store.write(move |db| Box::pin(async move { numbers::import(db, &new, act).await }));
     let there_already: Result<Vec<_>, Error> = work.await;
     assert!(there_already.unwrap().is_empty());
 }
 
-/// The hundred fictional numbers of each of six hundred area codes.
-fn number(index: u32) -> NewNumber {
-    let area = 200 + index / 100;
+/// One of the hundred fictional numbers of an area code: with all of them there is enough for what is searched and
+/// bought.
+fn number(area: u16, line: u16) -> NewNumber {
     NewNumber {
-        number: format!("+1{area}55501{:02}", index % 100).parse().unwrap(),
+        number: format!("+1{area}55501{line:02}").parse().unwrap(),
         trunk: "carrier".parse().unwrap(),
         country: "US".into(),
         number_type: NumberType::Geographic,
