@@ -103,7 +103,8 @@ pub enum Output {
         /// The transport, which rules NAPTR out.
         transport: Option<trunkline_model::Transport>,
     },
-    /// Give this bridge to a media worker, which binds its sockets before any message after this one is sent.
+    /// Bind the sockets of this bridge and give it to a media worker. No message after this one is sent before they are
+    /// bound: it may tell a peer of them.
     OpenBridge(OpenBridge),
     /// Tell a bridge.
     UpdateBridge {

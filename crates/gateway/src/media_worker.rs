@@ -49,13 +49,14 @@ pub(crate) struct Workers {
 struct Handle {
     commands: mpsc::Sender<Command>,
     wake: Arc<OwnedFd>,
+    metrics: Arc<WorkerMetrics>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Commands need no limit of their own: each belongs to an admitted call, and those are limited.
 #[derive(Debug)]
 enum Command {
-    Open(OpenBridge),
+    Open(Slot),
     Update { id: BridgeId, command: BridgeCommand },
     Close { id: BridgeId },
 }
@@ -70,17 +71,32 @@ impl Workers {
         let workers = (0..count.max(1)).map(|index| {
             let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
             let (commands, received) = mpsc::channel();
-            let worker = Worker::new(received, &wake, reports.clone(), metrics.worker())?;
+            let metrics = metrics.worker();
+            let worker = Worker::new(received, &wake, reports.clone(), Arc::clone(&metrics))?;
             let thread = std::thread::Builder::new().name(format!("media-{index}"));
             let thread = Some(thread.spawn(move || worker.run())?);
-            Ok(Handle { commands, wake, thread })
+            Ok(Handle { commands, wake, metrics, thread })
         });
         Ok(Self { workers: workers.collect::<io::Result<_>>()? })
     }
 
-    /// Gives a bridge to its worker, which binds its ports. Returns false when the worker is gone.
+    /// Binds the ports of a bridge and gives it to its worker. Returns false when they can't be bound, or the worker is
+    /// gone.
+    ///
+    /// The ports are bound here and not by the worker: a peer that is told of them sends to them at once, however long
+    /// the worker has not had its turn on a busy machine.
     pub(crate) fn open(&self, open: OpenBridge) -> bool {
-        self.send(open.bridge, Command::Open(open))
+        let (id, ports) = (open.bridge, [open.caller.rtp_port, open.callee.rtp_port]);
+        match Slot::bind(open) {
+            Ok(slot) => self.send(id, Command::Open(slot)),
+            Err(error) => {
+                tracing::error!(bridge = id.0, ?ports, %error, "media ports could not be bound");
+                if let Some(worker) = self.worker_of(id) {
+                    worker.metrics.bind_failures.add(1);
+                }
+                false
+            }
+        }
     }
 
     /// Changes a bridge.
@@ -94,18 +110,22 @@ impl Workers {
     }
 
     fn send(&self, id: BridgeId, command: Command) -> bool {
-        let worker = usize::try_from(id.0).unwrap_or(0).checked_rem(self.workers.len());
-        let Some(worker) = worker.and_then(|index| self.workers.get(index)) else { return false };
+        let Some(worker) = self.worker_of(id) else { return false };
         let sent = worker.commands.send(command).is_ok();
         worker.wake();
         sent
+    }
+
+    fn worker_of(&self, id: BridgeId) -> Option<&Handle> {
+        let index = usize::try_from(id.0).unwrap_or(0).checked_rem(self.workers.len())?;
+        self.workers.get(index)
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
         for mut worker in self.workers.drain(..) {
-            let Handle { commands, wake, thread } = &mut worker;
+            let Handle { commands, wake, thread, .. } = &mut worker;
             // The closed channel ends the thread.
             drop(std::mem::replace(commands, mpsc::channel().0));
             let _ = rustix::io::write(&*wake, &1u64.to_ne_bytes());
@@ -241,7 +261,7 @@ impl Worker {
     fn take_commands(&mut self, now: Instant) {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Open(open)) => self.open(open),
+                Ok(Command::Open(slot)) => self.open(slot),
                 Ok(Command::Update { id, command }) => {
                     let Some(slot) = self.slots.find(id) else { continue };
                     self.current = Some(slot);
@@ -264,17 +284,8 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, open: OpenBridge) {
-        let (id, ports) = (open.bridge, [open.caller.rtp_port, open.callee.rtp_port]);
-        let slot = match Slot::bind(open) {
-            Ok(slot) => slot,
-            Err(error) => {
-                tracing::error!(bridge = id.0, ?ports, %error, "media ports could not be bound");
-                self.metrics.bind_failures.add(1);
-                self.unsent.push_back((id, BridgeEvent::Failed));
-                return;
-            }
-        };
+    fn open(&mut self, slot: Slot) {
+        let id = slot.id;
         let slot = self.slots.insert(slot);
         if let Err(error) = self.register(slot) {
             tracing::error!(bridge = id.0, %error, "media sockets could not be watched");

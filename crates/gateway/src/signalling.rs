@@ -109,7 +109,7 @@ struct Signalling {
     journal: JournalSender,
     metrics: Arc<Metrics>,
     stage: Stage,
-    /// Bridges whose worker is gone, to be reported as failed.
+    /// Bridges that could not be opened, to be reported as failed.
     failed: Vec<BridgeId>,
     /// When the INVITE being handled was read.
     invite_read: Option<Instant>,
@@ -314,6 +314,9 @@ impl Signalling {
     }
 
     fn wake_at(&self, now: Instant) -> Instant {
+        if !self.failed.is_empty() {
+            return now;
+        }
         let mut wake = now + TURN_MAX;
         if let Some((due, _)) = self.b2bua.poll_timeout() {
             wake = wake.min(due);
