@@ -108,7 +108,7 @@ impl Search {
         let act = Act { actor: &self.actor, now_unix_ms };
         let rules = self.state.rules.load_full();
         let (_, table) = rules.active();
-        let counted = table.limits.searches_per_tenant_per_week < SEARCHES_COUNTED_MAX;
+        let counted = table.limits.searches_per_tenant_per_week < COUNTED_MAX;
         let record = if counted {
             // So that two searches at once cannot both be the last of the week.
             resources::by_id_alone(db, self.resource).await?
@@ -178,6 +178,9 @@ impl Search {
         now_unix_ms: i64,
     ) -> Result<(), Undone> {
         let limit = limits.numbers_held_per_tenant;
+        if limit >= COUNTED_MAX {
+            return Ok(());
+        }
         let held = reservations::numbers_held(db, self.resource, now_unix_ms).await?;
         if held.saturating_add(u64::from(quantity)) <= u64::from(limit) {
             return Ok(());
@@ -246,8 +249,8 @@ const NOT_ENOUGH_NUMBERS: &str = "NotEnoughNumbers";
 /// Numbers of one search, whatever a rule table allows: a purchase is one transaction, and every other waits for it.
 const QUANTITY_MAX: u32 = 1_000;
 
-/// Searches a week from which on a limit stands for none: counting that many for each search costs more than the
-/// limit is worth.
-const SEARCHES_COUNTED_MAX: u32 = 100_000;
+/// From this on a limit on searches, or on numbers held, stands for none: counting that many for each search costs more
+/// than the limit is worth.
+const COUNTED_MAX: u32 = 100_000;
 
 const WEEK_MS: i64 = 7 * 86_400_000;

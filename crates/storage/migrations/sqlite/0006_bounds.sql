@@ -3,6 +3,11 @@
 CREATE INDEX numbers_by_place ON numbers (country, number_type, region, city, area_code, free_from_ms, e164)
     WHERE free_from_ms IS NOT NULL;
 
+-- A search takes what was free first, past all that is held.
+CREATE INDEX numbers_to_reserve ON numbers (country, number_type, free_from_ms, e164) WHERE free_from_ms IS NOT NULL;
+CREATE INDEX numbers_to_reserve_in_area ON numbers (country, number_type, area_code, free_from_ms, e164)
+    WHERE free_from_ms IS NOT NULL;
+
 -- What a resource holds is counted.
 CREATE INDEX numbers_held_by ON numbers (owner, free_from_ms) WHERE state = 'reserved';
 
