@@ -110,11 +110,11 @@ pub enum EmergencyAddress {
 pub struct Limits {
     /// Purchases under way at once.
     pub purchase_requests_per_tenant: u32,
-    /// Searches in seven days.
+    /// Searches in seven days. 100,000 and more stand for no limit: counting them all costs more than it is worth.
     pub searches_per_tenant_per_week: u32,
     /// Numbers in one search.
     pub max_quantity_per_search: u32,
-    /// Numbers that searches and reservations may hold at once.
+    /// Numbers that searches and reservations may hold at once. 100,000 and more stand for no limit, as above.
     pub numbers_held_per_tenant: u32,
     /// Calls at once from one number. Not enforced; see [`Table::not_enforced`].
     pub concurrent_outbound_calls_per_number: Option<u32>,
