@@ -1,5 +1,7 @@
 //! Times as the API writes them.
 
+use trunkline_model::timestamp::{DAY_MS, civil};
+
 /// Writes milliseconds since the Unix epoch as `2026-11-23T12:25:19.0000000+00:00`, the form of the public
 /// service: seven decimals, and an offset instead of a Z.
 pub fn iso8601(unix_ms: i64) -> String {
@@ -10,23 +12,6 @@ pub fn iso8601(unix_ms: i64) -> String {
     let ticks = ms % 1000 * 10_000;
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ticks:07}+00:00")
 }
-
-/// The date of a day counted from the Unix epoch. Years begin in March, so that the leap day ends one; the
-/// Gregorian calendar repeats itself every 146,097 days.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + DAYS_FROM_MARCH_0000;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + carry, month, day)
-}
-
-const DAY_MS: i64 = 86_400_000;
-/// From 1 March of the year 0 to 1 January 1970.
-const DAYS_FROM_MARCH_0000: i64 = 719_468;
 
 #[cfg(test)]
 mod tests {

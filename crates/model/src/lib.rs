@@ -10,13 +10,17 @@
 //! | a trunk, its gateways, and what may be dialled over it | [`trunk`] |
 //! | a phone number in the inventory | [`number`] |
 //! | what is kept about a call once it is over | [`record`] |
+//! | what customers are told, and its JSON | [`event`] |
+//! | a time as JSON carries it | [`timestamp`] |
 
 pub mod cause;
 pub mod clock;
 pub mod e164;
+pub mod event;
 pub mod id;
 pub mod number;
 pub mod record;
+pub mod timestamp;
 pub mod trunk;
 
 pub use cause::{Cause, Party, Q850, Stage};
