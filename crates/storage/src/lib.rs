@@ -33,11 +33,14 @@ mod migration;
 
 pub mod audit;
 pub mod calls;
+pub mod events;
 pub mod identities;
 pub mod jobs;
 pub mod ledger;
+pub mod messages;
 pub mod numbers;
 pub mod operations;
+pub mod opt_outs;
 pub mod repeatability;
 pub mod reservations;
 pub mod resources;
@@ -51,13 +54,23 @@ pub use error::Error;
 const STATEMENTS: &[&[db::Sql]] = &[
     audit::STATEMENTS,
     calls::STATEMENTS,
+    events::STATEMENTS,
     identities::STATEMENTS,
     jobs::STATEMENTS,
+    jobs::batch::STATEMENTS,
     ledger::STATEMENTS,
+    messages::STATEMENTS,
+    messages::brand_day::STATEMENTS,
+    messages::delivery::STATEMENTS,
+    messages::history::STATEMENTS,
+    messages::inbound::STATEMENTS,
+    messages::queue::STATEMENTS,
+    messages::unmatched::STATEMENTS,
     numbers::STATEMENTS,
     numbers::catalogue::STATEMENTS,
     numbers::ownership::STATEMENTS,
     operations::STATEMENTS,
+    opt_outs::STATEMENTS,
     repeatability::STATEMENTS,
     reservations::STATEMENTS,
     resources::STATEMENTS,

@@ -27,6 +27,8 @@ const MIGRATIONS: &[(&str, &str, &str)] = &[
     migration!("0005_requests"),
     migration!("0006_bounds"),
     migration!("0007_signalling"),
+    migration!("0008_messages"),
+    migration!("0009_events"),
 ];
 
 /// How often a fresh SQLite file is tried again when another process migrates it at the same moment.

@@ -20,18 +20,21 @@ pub enum Topic {
     Jobs,
     /// Numbers, trunks or routes: the routing table has to be built again.
     Routing,
-    /// Resources, their keys or hosts.
+    /// Resources, their keys or hosts, or their event subscriptions.
     Resources,
+    /// Texts are queued.
+    Messages,
 }
 
 impl Topic {
-    const ALL: [Self; 3] = [Self::Jobs, Self::Routing, Self::Resources];
+    const ALL: [Self; 4] = [Self::Jobs, Self::Routing, Self::Resources, Self::Messages];
 
     fn bit(self) -> u8 {
         match self {
             Self::Jobs => 1,
             Self::Routing => 2,
             Self::Resources => 4,
+            Self::Messages => 8,
         }
     }
 }
@@ -41,7 +44,7 @@ impl Topic {
 pub(super) struct Topics(u8);
 
 impl Topics {
-    const ALL: Self = Self(7);
+    const ALL: Self = Self(15);
 
     pub(super) fn insert(&mut self, topic: Topic) {
         self.0 |= topic.bit();
@@ -72,6 +75,7 @@ pub(super) struct Exchange {
     jobs: watch::Sender<u64>,
     routing: watch::Sender<u64>,
     resources: watch::Sender<u64>,
+    messages: watch::Sender<u64>,
     /// Topics that other programs still have to be told of.
     unannounced: AtomicU8,
     announce: Notify,
@@ -83,6 +87,7 @@ impl Exchange {
             jobs: watch::Sender::new(0),
             routing: watch::Sender::new(0),
             resources: watch::Sender::new(0),
+            messages: watch::Sender::new(0),
             unannounced: AtomicU8::new(0),
             announce: Notify::new(),
         }
@@ -116,6 +121,7 @@ impl Exchange {
             Topic::Jobs => &self.jobs,
             Topic::Routing => &self.routing,
             Topic::Resources => &self.resources,
+            Topic::Messages => &self.messages,
         }
     }
 }
