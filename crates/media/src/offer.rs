@@ -13,9 +13,11 @@
 //! - Nothing of a peer's description goes into ours, but the media lines we refuse back to it.
 
 mod describe;
+mod dtls;
 mod error;
 mod remote;
 
+pub use dtls::{BROWSER, DtlsEnd, DtlsRole, DtlsTransport, Fingerprint, IceCredentials, LOCAL_UFRAG_CHARS};
 pub use error::Error;
 pub use remote::OfferView;
 
@@ -23,9 +25,10 @@ use crate::negotiated::{Direction, Negotiated, PTIME_MS_MAX, PTIME_MS_MIN, Paylo
 use crate::sdp::{Media, Sdp};
 use bytes::Bytes;
 use describe::{Description, Line, Profile};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use remote::Remote;
+use dtls::{DtlsLine, PeerDtls, Setup};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
+use remote::{Reach, Remote};
 use std::net::IpAddr;
 use trunkline_model::{Codec, MediaPolicy};
 
@@ -98,6 +101,19 @@ pub struct MediaSession {
     negotiated: Option<Negotiated>,
     /// What the peer itself wants, apart from what we let it.
     peer: Direction,
+    /// ICE and DTLS, if the peer is a browser.
+    dtls: Option<Dtls>,
+}
+
+/// One leg's side of ICE and DTLS.
+#[derive(Debug, Clone)]
+struct Dtls {
+    /// Makes credentials.
+    random: ChaCha20Rng,
+    /// What the next description of ours says.
+    line: DtlsLine,
+    /// What stands.
+    transport: Option<DtlsTransport>,
 }
 
 /// What a description of ours said.
@@ -134,7 +150,31 @@ impl MediaSession {
             pending: None,
             negotiated: None,
             peer: Direction::SendRecv,
+            dtls: None,
         }
+    }
+
+    /// Returns a session with a browser, without offer or answer.
+    ///
+    /// The address and port of our end are those of the media worker's socket for browsers. The seed decides the session
+    /// id, the SSRC and the ICE credentials, so it must be one that nobody can guess.
+    pub fn with_browser(local: Local, end: DtlsEnd, seed: [u8; 32]) -> Self {
+        let mut random = ChaCha20Rng::from_seed(seed);
+        let local = Local { rtcp_mux: true, ..local };
+        let line = DtlsLine {
+            end,
+            credentials: IceCredentials::generate(&mut random),
+            setup: Setup::ActPass,
+            mid: dtls::DEFAULT_MID.into(),
+            ssrc: random.random(),
+        };
+        let session = Self::new(local, random.random());
+        Self { profile: Profile::DtlsSavpf, dtls: Some(Dtls { random, line, transport: None }), ..session }
+    }
+
+    /// Returns what stands on the path to a browser, once an offer was answered; none if the peer is no browser.
+    pub fn dtls(&self) -> Option<&DtlsTransport> {
+        self.dtls.as_ref()?.transport.as_ref()
     }
 
     /// Returns our end.
@@ -144,7 +184,8 @@ impl MediaSession {
 
     /// Changes our end from the next offer or answer on.
     pub fn set_local(&mut self, local: Local) {
-        self.local = local;
+        let rtcp_mux = local.rtcp_mux || self.dtls.is_some();
+        self.local = Local { rtcp_mux, ..local };
     }
 
     /// Returns what stands, once an offer was answered.
@@ -188,6 +229,7 @@ impl MediaSession {
         let formats = preferred_first(self.offer_formats(), wish.prefer.or(current));
         // RFC 5761 §5.1.1: once agreed it is offered again; once declined it is over.
         let rtcp_mux = self.negotiated.map_or(self.local.rtcp_mux, |negotiated| negotiated.rtcp_mux);
+        self.set_up(Setup::ActPass);
         let stated = self.state(lines, formats, wish.direction, rtcp_mux);
         let bytes = stated.bytes.clone();
         self.pending = Some(stated);
@@ -199,6 +241,7 @@ impl MediaSession {
     /// The bytes are those of [`standing`](Self::standing), unless our end changed or an offer failed since.
     pub fn refresh(&mut self) -> Bytes {
         let Some(stated) = self.standing.clone() else { return self.offer(Wish::default()) };
+        self.set_up(Setup::ActPass);
         let stated = self.state(stated.lines, stated.formats, stated.direction, stated.rtcp_mux);
         let bytes = stated.bytes.clone();
         self.pending = Some(stated);
@@ -260,6 +303,7 @@ impl MediaSession {
         if !media.kind().eq_ignore_ascii_case("audio") {
             return Err(Error::LineMismatch);
         }
+        let mut rerouted = false;
         let is_gone = media.port() == 0 || matches!(line, Line::Removed);
         let (outcome, peer) = if is_gone {
             // Of a first offer nothing is left then; a session that stands falls silent.
@@ -267,8 +311,11 @@ impl MediaSession {
                 Negotiated { direction: Direction::Inactive, ..self.negotiated.ok_or(Error::Refused)? };
             (silent, Direction::Inactive)
         } else {
-            let remote = Remote::read(&sdp, media, self.local.address, &stated.formats)?;
-            (agree(stated, &remote), answered_wish(stated.direction, remote.direction, self.peer))
+            let remote = Remote::read(&sdp, media, self.reach(), &stated.formats)?;
+            let agreed = agree(stated, &remote);
+            let wish = answered_wish(stated.direction, remote.direction, self.peer);
+            rerouted = remote.dtls().is_some_and(|peer| self.agree_dtls(peer));
+            (agreed, wish)
         };
         self.peer = peer;
         if let Some(mut stated) = self.pending.take() {
@@ -278,7 +325,7 @@ impl MediaSession {
             self.standing = Some(stated);
         }
         let before = self.negotiated.replace(outcome);
-        Ok(if before == Some(outcome) { Accepted::Unchanged } else { Accepted::Changed })
+        Ok(if before == Some(outcome) && !rerouted { Accepted::Unchanged } else { Accepted::Changed })
     }
 
     /// Gives up an offer that was not accepted: what stood before it goes on (RFC 3261 §14.1).
@@ -294,7 +341,7 @@ impl MediaSession {
                 wants_other |= media.port() != 0;
                 continue;
             }
-            match Remote::read(sdp, media, self.local.address, &self.local.formats) {
+            match Remote::read(sdp, media, self.reach(), &self.local.formats) {
                 Ok(remote) => return Ok(Choice::Talk(index, remote)),
                 Err(Error::Refused) => {
                     removed.get_or_insert(index);
@@ -318,7 +365,7 @@ impl MediaSession {
         let formats = preferred_first(once_each(&remote.formats), wish.prefer);
         // RFC 3264 §6.1: what the peer does not send we cannot receive, and the other way round.
         let direction = remote.direction.reversed().intersection(wish.direction);
-        let rtcp_mux = remote.rtcp_mux && self.local.rtcp_mux;
+        let rtcp_mux = remote.rtcp_mux() && self.local.rtcp_mux;
         let mut send = formats;
         send.ptime_ms = remote.send_ptime_ms(self.local.formats.ptime_ms);
         self.profile = remote.profile;
@@ -327,6 +374,9 @@ impl MediaSession {
             self.event_number = number;
         }
         self.negotiated = Some(remote.negotiated(send, formats, direction, rtcp_mux));
+        if let Some(peer) = remote.dtls() {
+            self.answer_dtls(peer);
+        }
         self.state(lines, formats, direction, rtcp_mux)
     }
 
@@ -352,6 +402,44 @@ impl MediaSession {
         formats
     }
 
+    fn reach(&self) -> Reach {
+        if self.dtls.is_some() { Reach::Dtls } else { Reach::Stated(self.local.address) }
+    }
+
+    fn set_up(&mut self, setup: Setup) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.line.setup = setup;
+        }
+    }
+
+    /// Readies our part of an answer to a browser: new credentials if it restarts ICE (RFC 8839 §4.4.1.1.1), its name of
+    /// the line, and who begins the handshake.
+    fn answer_dtls(&mut self, peer: &PeerDtls) {
+        let Some(dtls) = &mut self.dtls else { return };
+        if dtls.transport.as_ref().is_some_and(|before| before.remote != peer.credentials) {
+            dtls.line.credentials = IceCredentials::generate(&mut dtls.random);
+        }
+        if let Some(mid) = &peer.mid {
+            dtls.line.mid.clone_from(mid);
+        }
+        dtls.line.setup = dtls.role(peer).into();
+        self.agree_dtls(peer);
+    }
+
+    /// Makes the path to a browser what stands. Returns whether it is another than before.
+    fn agree_dtls(&mut self, peer: &PeerDtls) -> bool {
+        let Some(dtls) = &mut self.dtls else { return false };
+        let transport = DtlsTransport {
+            local: dtls.line.credentials.clone(),
+            remote: peer.credentials.clone(),
+            fingerprint: peer.fingerprint,
+            role: dtls.role(peer),
+            ssrc: dtls.line.ssrc,
+        };
+        let before = dtls.transport.replace(transport);
+        before != dtls.transport
+    }
+
     /// Prints a description: the bytes sent last if nothing changed, else with the next version (RFC 3264 §8).
     fn state(
         &mut self,
@@ -361,6 +449,7 @@ impl MediaSession {
         rtcp_mux: bool,
     ) -> Stated {
         let description = Description {
+            dtls: self.dtls.as_ref().map(|dtls| &dtls.line),
             local: &self.local,
             lines: &lines,
             profile: self.profile,
@@ -381,6 +470,14 @@ impl MediaSession {
     }
 }
 
+impl Dtls {
+    /// Returns our role: what it was while the association goes on (RFC 8842 §5.3), else what the peer leaves us.
+    fn role(&self, peer: &PeerDtls) -> DtlsRole {
+        let before = self.transport.as_ref().filter(|before| before.fingerprint == peer.fingerprint);
+        before.map_or(peer.role, |before| before.role)
+    }
+}
+
 /// Returns the lines of an answer: as many as the offer has, in its order (RFC 3264 §6).
 fn answer_lines(sdp: &Sdp<'_>, choice: &Choice) -> Vec<Line> {
     let line = |(index, media): (usize, &Media<'_>)| match *choice {
@@ -398,7 +495,7 @@ fn agree(stated: &Stated, remote: &Remote) -> Negotiated {
     send.ptime_ms = remote.send_ptime_ms(stated.formats.ptime_ms);
     // An answer may only narrow what was offered. Phones that answer a hold with sendrecv are taken at what is left.
     let direction = stated.direction.intersection(remote.direction.reversed());
-    remote.negotiated(send, stated.formats, direction, stated.rtcp_mux && remote.rtcp_mux)
+    remote.negotiated(send, stated.formats, direction, stated.rtcp_mux && remote.rtcp_mux())
 }
 
 /// Returns what the peer wants by its answer: what we did not offer it could not say, so it wants that as before.

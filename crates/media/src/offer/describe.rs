@@ -1,9 +1,11 @@
 //! Printing our own descriptions.
 
 use super::Local;
+use super::dtls::{self, DtlsLine};
 use crate::negotiated::{Direction, Payload, PayloadMap};
 use crate::sdp::{Media, Writer};
 use bytes::Bytes;
+use std::net::SocketAddr;
 
 /// A media line of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,15 +14,16 @@ pub(super) enum Line {
     Audio,
     /// The same, removed with port 0; it may come back.
     Removed,
-    /// One that we refused: what stands before and behind its port.
-    Refused { kind: Box<str>, tail: Box<str> },
+    /// One that we refused: what stands before and behind its port, and its name if it has one.
+    Refused { kind: Box<str>, tail: Box<str>, mid: Option<Box<str>> },
 }
 
 impl Line {
     /// Refuses a line of the peer. Behind port 0 its formats mean nothing, but one must be there (RFC 3264 §6).
     pub(super) fn refused(media: &Media<'_>) -> Self {
         let format = media.formats().next().unwrap_or("0");
-        Self::Refused { kind: media.kind().into(), tail: format!("{} {format}", media.protocol()).into() }
+        let tail = format!("{} {format}", media.protocol()).into();
+        Self::Refused { kind: media.kind().into(), tail, mid: dtls::mid(media) }
     }
 }
 
@@ -31,6 +34,10 @@ pub(super) enum Profile {
     Avp,
     /// RFC 4585. Its feedback is optional, so that a plain RTCP end may take part (RFC 4585 §5).
     Avpf,
+    /// RFC 5764, without feedback.
+    DtlsSavp,
+    /// RFC 5764 with the feedback of RFC 5124: what browsers have.
+    DtlsSavpf,
 }
 
 impl Profile {
@@ -38,7 +45,16 @@ impl Profile {
         match protocol {
             "RTP/AVP" => Some(Self::Avp),
             "RTP/AVPF" => Some(Self::Avpf),
+            "UDP/TLS/RTP/SAVP" => Some(Self::DtlsSavp),
+            "UDP/TLS/RTP/SAVPF" => Some(Self::DtlsSavpf),
             _ => None,
+        }
+    }
+
+    pub(super) fn is_dtls(self) -> bool {
+        match self {
+            Self::Avp | Self::Avpf => false,
+            Self::DtlsSavp | Self::DtlsSavpf => true,
         }
     }
 
@@ -46,6 +62,8 @@ impl Profile {
         match self {
             Self::Avp => "RTP/AVP",
             Self::Avpf => "RTP/AVPF",
+            Self::DtlsSavp => "UDP/TLS/RTP/SAVP",
+            Self::DtlsSavpf => "UDP/TLS/RTP/SAVPF",
         }
     }
 }
@@ -59,17 +77,26 @@ pub(super) struct Description<'a> {
     pub(super) formats: &'a PayloadMap,
     pub(super) direction: Direction,
     pub(super) rtcp_mux: bool,
+    pub(super) dtls: Option<&'a DtlsLine>,
 }
 
 impl Description<'_> {
     pub(super) fn print(&self, session_id: u64, version: u64) -> Bytes {
         let mut writer = Writer::new(session_id, version, self.local.address);
         writer.session(self.local.address);
+        if let Some(dtls) = self.dtls {
+            dtls.print_session(&mut writer);
+        }
         for line in self.lines {
             match line {
                 Line::Audio => self.print_audio(&mut writer, self.local.rtp_port),
                 Line::Removed => self.print_audio_line(&mut writer, 0),
-                Line::Refused { kind, tail } => writer.line(format_args!("m={kind} 0 {tail}")),
+                Line::Refused { kind, tail, mid } => {
+                    writer.line(format_args!("m={kind} 0 {tail}"));
+                    if let (Some(mid), Some(_)) = (mid, self.dtls) {
+                        writer.line(format_args!("a=mid:{mid}"));
+                    }
+                }
             }
         }
         writer.finish()
@@ -77,6 +104,10 @@ impl Description<'_> {
 
     fn print_audio(&self, writer: &mut Writer, port: u16) {
         self.print_audio_line(writer, port);
+        if let Some(dtls) = self.dtls {
+            let default = SocketAddr::new(self.local.address, port);
+            dtls.print_media(writer, default, self.direction.sends());
+        }
         for (number, payload) in self.formats.iter() {
             let encoding = match payload {
                 Payload::Audio(codec) => codec.name(),

@@ -18,6 +18,15 @@ pub enum Error {
     /// Its audio has a transport that we do not do on this leg, such as SRTP or DTLS.
     #[error("audio transport is not supported")]
     Transport,
+    /// Its audio has no ICE credentials.
+    #[error("no ICE credentials")]
+    Ice,
+    /// Its audio has no fingerprint of a certificate that we can check: SHA-256.
+    #[error("no SHA-256 fingerprint")]
+    Fingerprint,
+    /// Its audio wants a second port for RTCP.
+    #[error("RTCP is not multiplexed")]
+    RtcpMux,
     /// Its audio has no address that we can send to from ours: other family, a name, or none.
     #[error("media address cannot be used")]
     Address,
@@ -57,6 +66,9 @@ impl Error {
             Self::NoAudio
             | Self::Refused
             | Self::Transport
+            | Self::Ice
+            | Self::Fingerprint
+            | Self::RtcpMux
             | Self::Address
             | Self::Multicast
             | Self::NoCodec
@@ -71,7 +83,9 @@ impl Error {
         match self {
             Self::Malformed(error) => error.warning(),
             Self::NoAudio | Self::Refused => (304, "Media type not available"),
-            Self::Transport => (302, "Incompatible transport protocol"),
+            Self::Transport | Self::Ice | Self::Fingerprint | Self::RtcpMux => {
+                (302, "Incompatible transport protocol")
+            }
             Self::Address => (301, "Incompatible network address formats"),
             Self::Multicast => (330, "Multicast not available"),
             Self::NoCodec => (305, "Incompatible media format"),

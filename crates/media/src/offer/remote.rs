@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::describe::Profile;
+use super::dtls::{self, BROWSER, PeerDtls};
 use crate::negotiated::{Direction, Negotiated, PTIME_MS_MAX, PTIME_MS_MIN, Payload, PayloadMap};
 use crate::sdp::{Connection, Media, Sdp};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -32,11 +33,9 @@ impl OfferView {
 }
 
 /// A usable audio line of the peer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Remote {
-    rtp: SocketAddr,
-    rtcp: SocketAddr,
-    pub(super) rtcp_mux: bool,
+    path: Path,
     pub(super) profile: Profile,
     /// What the peer does, a hold by address included.
     pub(super) direction: Direction,
@@ -46,43 +45,67 @@ pub(super) struct Remote {
     maxptime_ms: Option<u16>,
 }
 
+/// How media gets to the peer.
+#[derive(Debug, Clone)]
+enum Path {
+    /// To the addresses that it states.
+    Stated { rtp: SocketAddr, rtcp: SocketAddr, rtcp_mux: bool },
+    /// To where ICE finds it, under DTLS.
+    Dtls(PeerDtls),
+}
+
+/// Which paths our end does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Stated addresses, of the family of this one.
+    Stated(IpAddr),
+    /// ICE and DTLS.
+    Dtls,
+}
+
 impl Remote {
-    /// Reads an audio line, or says why an end at this address that takes these payloads cannot talk on it.
+    /// Reads an audio line, or says why an end of this reach that takes these payloads cannot talk on it.
     pub(super) fn read(
         sdp: &Sdp<'_>,
         media: &Media<'_>,
-        local: IpAddr,
+        reach: Reach,
         takes: &PayloadMap,
     ) -> Result<Self, Error> {
-        if media.port() == 0 {
+        let is_bundled = reach == Reach::Dtls && dtls::is_bundle_only(media);
+        if media.port() == 0 && !is_bundled {
             return Err(Error::Refused);
         }
         let profile = Profile::parse(media.protocol()).ok_or(Error::Transport)?;
-        let connection = sdp.connection_of(media).ok_or(Error::Address)?;
-        let ip = destination(connection, local)?;
+        if profile.is_dtls() != (reach == Reach::Dtls) {
+            return Err(Error::Transport);
+        }
+        let stated = sdp.direction_of(media);
+        let (path, direction) = match reach {
+            Reach::Stated(local) => stated_path(sdp, media, local, stated)?,
+            Reach::Dtls => (Path::Dtls(PeerDtls::read(sdp, media)?), stated),
+        };
         let formats = formats(media, takes);
         if formats.audio().is_none() {
             return Err(Error::NoCodec);
         }
-        let stated = sdp.direction_of(media);
-        let direction = if connection.is_hold() {
-            // RFC 3264 §8.4: nothing may be sent to it, but it may still send.
-            Direction::from_parts(stated.sends(), false)
-        } else {
-            stated
-        };
-        let rtp = SocketAddr::new(ip, media.port());
-        let rtcp_mux = media.rtcp_mux();
-        Ok(Self {
-            rtp,
-            rtcp: rtcp_destination(media, rtp, local),
-            rtcp_mux,
-            profile,
-            direction,
-            formats,
-            ptime_ms: media.ptime_ms(),
-            maxptime_ms: media.maxptime_ms(),
-        })
+        let (ptime_ms, maxptime_ms) = (media.ptime_ms(), media.maxptime_ms());
+        Ok(Self { path, profile, direction, formats, ptime_ms, maxptime_ms })
+    }
+
+    /// Whether the peer shares RTP's port for RTCP.
+    pub(super) fn rtcp_mux(&self) -> bool {
+        match self.path {
+            Path::Stated { rtcp_mux, .. } => rtcp_mux,
+            Path::Dtls(_) => true,
+        }
+    }
+
+    /// Returns what a browser has in place of an address.
+    pub(super) fn dtls(&self) -> Option<&PeerDtls> {
+        match &self.path {
+            Path::Stated { .. } => None,
+            Path::Dtls(dtls) => Some(dtls),
+        }
     }
 
     /// Returns the packet time to send with: what the peer asks for, else ours, in whole steps and within its limit.
@@ -99,15 +122,27 @@ impl Remote {
         direction: Direction,
         rtcp_mux: bool,
     ) -> Negotiated {
-        Negotiated {
-            remote_rtp: self.rtp,
-            remote_rtcp: if rtcp_mux { self.rtp } else { self.rtcp },
-            rtcp_mux,
-            send,
-            receive,
-            direction,
-        }
+        let (remote_rtp, remote_rtcp) = match self.path {
+            Path::Stated { rtp, rtcp, .. } => (rtp, if rtcp_mux { rtp } else { rtcp }),
+            Path::Dtls(_) => (BROWSER, BROWSER),
+        };
+        Negotiated { remote_rtp, remote_rtcp, rtcp_mux, send, receive, direction }
     }
+}
+
+/// Returns the path to the addresses that the peer states, and what it does, a hold by address included.
+fn stated_path(
+    sdp: &Sdp<'_>,
+    media: &Media<'_>,
+    local: IpAddr,
+    stated: Direction,
+) -> Result<(Path, Direction), Error> {
+    let connection = sdp.connection_of(media).ok_or(Error::Address)?;
+    let rtp = SocketAddr::new(destination(connection, local)?, media.port());
+    let path = Path::Stated { rtp, rtcp: rtcp_destination(media, rtp, local), rtcp_mux: media.rtcp_mux() };
+    // RFC 3264 §8.4: nothing may be sent to it, but it may still send.
+    let held = connection.is_hold().then(|| Direction::from_parts(stated.sends(), false));
+    Ok((path, held.unwrap_or(stated)))
 }
 
 /// Returns where media goes; the unspecified address while held by it.
