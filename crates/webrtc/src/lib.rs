@@ -1,0 +1,1 @@
+//! Sans-IO browser legs over str0m.
