@@ -32,6 +32,7 @@
 mod endpoint;
 mod line;
 mod script;
+pub mod sms;
 mod voice;
 
 pub use endpoint::{Config, Endpoint, Event, Input, LineId, Output};

@@ -1,0 +1,5 @@
+//! SMS carriers with magic numbers: a message centre that speaks SMPP, and one that is called over HTTP.
+
+pub mod ledger;
+pub mod script;
+pub mod smsc;
