@@ -20,6 +20,7 @@ mod routing;
 mod rules;
 mod sandbox;
 mod signalling;
+mod sms;
 mod trunk_list;
 mod trunk_match;
 

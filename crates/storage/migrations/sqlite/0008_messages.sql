@@ -35,7 +35,6 @@ CREATE TABLE messages (
 
     trunk TEXT,
     segments INTEGER,
-    reference INTEGER,
     refusals INTEGER NOT NULL DEFAULT 0,
     in_doubt INTEGER NOT NULL DEFAULT 0,
     possible_duplicate INTEGER NOT NULL DEFAULT 0,
@@ -59,6 +58,9 @@ CREATE INDEX messages_by_recipient ON messages (recipient, sender, seq);
 CREATE TABLE message_segments (
     message INTEGER NOT NULL,
     segment INTEGER NOT NULL,
+    -- Of how many, marked as parts of one message by what.
+    total INTEGER NOT NULL,
+    reference INTEGER NOT NULL,
     trunk TEXT NOT NULL,
     -- As receipts are compared: upper case, no leading zeros; and what stands behind a prefix.
     carrier_id TEXT,

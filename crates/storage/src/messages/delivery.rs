@@ -11,39 +11,42 @@ statements! {
     // A message moves on only for whoever holds its lease, and never after its end.
     SETTLE = sqlite "UPDATE messages SET state = v.state, lane = v.lane, due_ms = v.due_ms, \
         deadline_ms = CASE v.state WHEN 'sent' THEN report_by_ms WHEN 'ended' THEN NULL ELSE deadline_ms END, \
-        trunk = v.trunk, segments = v.segments, reference = v.reference, refusals = v.refusals, \
+        trunk = v.trunk, segments = v.segments, refusals = v.refusals, \
         in_doubt = v.in_doubt, possible_duplicate = v.possible_duplicate, avoided = v.avoided, \
         outcome = v.outcome, code = v.code, detail = v.detail, ended_ms = v.ended_ms \
         FROM (SELECT value->>0 AS seq, value->>1 AS claims, value->>2 AS state, value->>3 AS lane, \
-        value->>4 AS due_ms, value->>5 AS trunk, value->>6 AS segments, value->>7 AS reference, \
-        value->>8 AS refusals, value->>9 AS in_doubt, value->>10 AS possible_duplicate, value->>11 AS avoided, \
-        value->>12 AS outcome, value->>13 AS code, value->>14 AS detail, value->>15 AS ended_ms \
+        value->>4 AS due_ms, value->>5 AS trunk, value->>6 AS segments, \
+        value->>7 AS refusals, value->>8 AS in_doubt, value->>9 AS possible_duplicate, value->>10 AS avoided, \
+        value->>11 AS outcome, value->>12 AS code, value->>13 AS detail, value->>14 AS ended_ms \
         FROM json_each($1)) AS v \
         WHERE messages.seq = v.seq AND messages.claims = v.claims AND messages.state <> 'ended' \
         RETURNING messages.seq AS seq"
         postgres "UPDATE messages SET state = v.state, lane = v.lane, due_ms = v.due_ms, \
         deadline_ms = CASE v.state WHEN 'sent' THEN report_by_ms WHEN 'ended' THEN NULL ELSE deadline_ms END, \
-        trunk = v.trunk, segments = v.segments, reference = v.reference, refusals = v.refusals, \
+        trunk = v.trunk, segments = v.segments, refusals = v.refusals, \
         in_doubt = v.in_doubt, possible_duplicate = v.possible_duplicate, avoided = v.avoided, \
         outcome = v.outcome, code = v.code, detail = v.detail, ended_ms = v.ended_ms \
         FROM (SELECT CAST(value->>0 AS BIGINT) AS seq, CAST(value->>1 AS BIGINT) AS claims, value->>2 AS state, \
         value->>3 AS lane, CAST(value->>4 AS BIGINT) AS due_ms, value->>5 AS trunk, \
-        CAST(value->>6 AS BIGINT) AS segments, CAST(value->>7 AS BIGINT) AS reference, \
-        CAST(value->>8 AS BIGINT) AS refusals, CAST(value->>9 AS BIGINT) AS in_doubt, \
-        CAST(value->>10 AS BIGINT) AS possible_duplicate, value->>11 AS avoided, value->>12 AS outcome, \
-        CAST(value->>13 AS BIGINT) AS code, value->>14 AS detail, CAST(value->>15 AS BIGINT) AS ended_ms \
+        CAST(value->>6 AS BIGINT) AS segments, \
+        CAST(value->>7 AS BIGINT) AS refusals, CAST(value->>8 AS BIGINT) AS in_doubt, \
+        CAST(value->>9 AS BIGINT) AS possible_duplicate, value->>10 AS avoided, value->>11 AS outcome, \
+        CAST(value->>12 AS BIGINT) AS code, value->>13 AS detail, CAST(value->>14 AS BIGINT) AS ended_ms \
         FROM jsonb_array_elements($1) AS settled (value)) AS v \
         WHERE messages.seq = v.seq AND messages.claims = v.claims AND messages.state <> 'ended' \
         RETURNING messages.seq AS seq";
     // A segment that was sent again has the id of the later answer, and no receipt yet.
-    TAKE = sqlite "INSERT INTO message_segments (message, segment, trunk, carrier_id, bare_id) \
-        SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each($1) WHERE TRUE \
-        ON CONFLICT (message, segment) DO UPDATE SET trunk = excluded.trunk, carrier_id = excluded.carrier_id, \
+    TAKE = sqlite "INSERT INTO message_segments (message, segment, total, reference, trunk, carrier_id, bare_id) \
+        SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM json_each($1) WHERE TRUE \
+        ON CONFLICT (message, segment) DO UPDATE SET total = excluded.total, \
+        reference = excluded.reference, trunk = excluded.trunk, carrier_id = excluded.carrier_id, \
         bare_id = excluded.bare_id, state = 0, error = NULL"
-        postgres "INSERT INTO message_segments (message, segment, trunk, carrier_id, bare_id) \
-        SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, value->>4 \
+        postgres "INSERT INTO message_segments (message, segment, total, reference, trunk, carrier_id, bare_id) \
+        SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
+        CAST(value->>3 AS BIGINT), value->>4, value->>5, value->>6 \
         FROM jsonb_array_elements($1) AS segment (value) \
-        ON CONFLICT (message, segment) DO UPDATE SET trunk = excluded.trunk, carrier_id = excluded.carrier_id, \
+        ON CONFLICT (message, segment) DO UPDATE SET total = excluded.total, \
+        reference = excluded.reference, trunk = excluded.trunk, carrier_id = excluded.carrier_id, \
         bare_id = excluded.bare_id, state = 0, error = NULL";
     // 2, 3, 4, 5 and 8 are ends (rules D.5): state only moves forward.
     REPORT = sqlite "UPDATE message_segments SET state = v.state, error = v.error \
@@ -137,6 +140,10 @@ pub struct Taken {
     pub message: i64,
     /// Which segment, from 0.
     pub segment: u8,
+    /// Of how many.
+    pub total: u8,
+    /// What marks it as a part of its message: the rest must be sent with the same.
+    pub reference: u16,
     /// Which carrier.
     pub trunk: TrunkId,
     /// Its id there, in the one spelling that receipts are compared in.
@@ -154,7 +161,15 @@ pub async fn take(db: &mut Connection, taken: &[Taken]) -> Result<(), Error> {
         return Ok(());
     }
     let row = |taken: &Taken| {
-        json!([taken.message, taken.segment, taken.trunk.as_str(), taken.carrier_id, taken.bare_id])
+        json!([
+            taken.message,
+            taken.segment,
+            taken.total,
+            taken.reference,
+            taken.trunk.as_str(),
+            taken.carrier_id,
+            taken.bare_id,
+        ])
     };
     db.execute(TAKE, values![taken.iter().map(row).collect::<Json>()]).await.map(drop)
 }
@@ -277,7 +292,6 @@ fn columns(settled: &Settled) -> Json {
         due_ms,
         delivery.trunk.as_ref().map(TrunkId::as_str),
         delivery.segments,
-        delivery.reference,
         delivery.refusals,
         delivery.in_doubt,
         i64::from(delivery.possible_duplicate),
@@ -296,6 +310,8 @@ fn read_segment(row: &Row) -> Result<Segment, Error> {
     let taken = Taken {
         message: row.read("message")?,
         segment: row.narrow("segment")?,
+        total: row.narrow("total")?,
+        reference: row.narrow("reference")?,
         trunk: row.parse("trunk")?,
         carrier_id: row.read("carrier_id")?,
         bare_id: row.read("bare_id")?,

@@ -3,6 +3,7 @@
 use crate::db::{Connection, Row, statements, values};
 use crate::error::Error;
 use serde_json::{Value as Json, json};
+use std::collections::HashSet;
 use std::fmt;
 use trunkline_model::TrunkId;
 use uuid::Uuid;
@@ -10,11 +11,12 @@ use uuid::Uuid;
 statements! {
     INSERT = sqlite "INSERT INTO inbound_texts (id, resource, trunk, sender, recipient, body, received_ms, segments, \
         partial) SELECT unhex(value->>0), unhex(value->>1), value->>2, value->>3, value->>4, value->>5, value->>6, \
-        value->>7, value->>8 FROM json_each($1)"
+        value->>7, value->>8 FROM json_each($1) WHERE TRUE ON CONFLICT (id) DO NOTHING RETURNING id"
         postgres "INSERT INTO inbound_texts (id, resource, trunk, sender, recipient, body, received_ms, segments, \
         partial) SELECT CAST(value->>0 AS UUID), CAST(value->>1 AS UUID), value->>2, value->>3, value->>4, value->>5, \
         CAST(value->>6 AS BIGINT), CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT) \
-        FROM jsonb_array_elements($1) WITH ORDINALITY AS text (value, position) ORDER BY position";
+        FROM jsonb_array_elements($1) WITH ORDINALITY AS text (value, position) ORDER BY position \
+        ON CONFLICT (id) DO NOTHING RETURNING id";
     LIST = "SELECT * FROM inbound_texts WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
     WITH_SENDER = "SELECT * FROM inbound_texts WHERE sender = $1 AND seq < $2 AND ($3 = '' OR recipient = $3) \
         ORDER BY seq DESC LIMIT $4";
@@ -105,13 +107,14 @@ impl fmt::Debug for Part {
     }
 }
 
-/// Keeps texts, in order, with one statement; their [`InboundText::seq`] is not looked at.
+/// Keeps texts, in order, with one statement; their [`InboundText::seq`] is not looked at. Returns the ids of those that
+/// were not there already.
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn insert(db: &mut Connection, texts: &[InboundText]) -> Result<(), Error> {
+pub async fn insert(db: &mut Connection, texts: &[InboundText]) -> Result<HashSet<Uuid>, Error> {
     if texts.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
     let row = |text: &InboundText| {
         json!([
@@ -126,7 +129,8 @@ pub async fn insert(db: &mut Connection, texts: &[InboundText]) -> Result<(), Er
             i64::from(text.partial),
         ])
     };
-    db.execute(INSERT, values![texts.iter().map(row).collect::<Json>()]).await.map(drop)
+    let rows = db.fetch_all(INSERT, values![texts.iter().map(row).collect::<Json>()]).await?;
+    rows.iter().map(|row| row.read("id")).collect()
 }
 
 /// Returns up to `limit` texts before `before` (an [`InboundText::seq`]), latest first.

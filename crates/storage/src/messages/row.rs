@@ -206,8 +206,6 @@ pub struct Delivery {
     pub trunk: Option<TrunkId>,
     /// How many segments that carrier gets.
     pub segments: Option<u8>,
-    /// The reference number that marks its segments.
-    pub reference: Option<u16>,
     /// How often a carrier refused it for now.
     pub refusals: u8,
     /// How often it was on its way when a session was lost or gave no answer.
@@ -287,8 +285,9 @@ impl Delivery {
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             trunk: row.parse_optional("trunk")?,
-            segments: small(row, "segments")?,
-            reference: small(row, "reference")?,
+            segments: row
+                .read::<Option<i64>>("segments")?
+                .and_then(|segments| u8::try_from(segments).ok()),
             refusals: row.narrow("refusals")?,
             in_doubt: row.narrow("in_doubt")?,
             possible_duplicate: row.read::<i64>("possible_duplicate")? != 0,
@@ -309,9 +308,4 @@ impl Outcome {
             ended_unix_ms: row.read("ended_ms")?,
         }))
     }
-}
-
-fn small<T: TryFrom<i64>>(row: &Row, column: &'static str) -> Result<Option<T>, Error> {
-    let value: Option<i64> = row.read(column)?;
-    Ok(value.and_then(|value| T::try_from(value).ok()))
 }

@@ -1,0 +1,3 @@
+//! Texts: from the store to carriers and back.
+
+pub(crate) mod carrier;
