@@ -8,7 +8,7 @@ use crate::limits::Counted;
 use crate::path::{self, Found, Parameters, Route};
 use crate::state::State;
 use crate::version::Service;
-use crate::{identity, openapi, openid, operation, phone_numbers, sip_routing};
+use crate::{console, identity, openapi, openid, operation, phone_numbers, sip_routing};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
@@ -36,12 +36,16 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> + Clone {
         sip_routing::ROUTES,
         openid::ROUTES,
         openapi::ROUTES,
+        console::ROUTES,
     ]
     .into_iter()
     .flatten()
 }
 
 async fn answer(axum::extract::State(state): axum::extract::State<State>, request: Request) -> Response {
+    if let Some(page) = console::page(request.method(), request.uri().path()) {
+        return page;
+    }
     let echo = Echo::of(request.headers());
     let (route, answer) = match path::find(routes(), request.method(), request.uri().path()) {
         Found::Operation(route, parameters) => {
@@ -70,7 +74,7 @@ async fn run(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let (tenant, body) = match route.service {
-        Service::Identity | Service::PhoneNumbers | Service::SipRouting => {
+        Service::Identity | Service::PhoneNumbers | Service::SipRouting | Service::Console => {
             // What the head alone tells comes first: nobody's body is kept for a request that is refused.
             let tenant = auth::authenticate(&state, &parts).await?;
             count(&state, &tenant, &parts.method)?;

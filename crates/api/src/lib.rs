@@ -9,6 +9,7 @@
 
 mod auth;
 mod call;
+mod console;
 mod dispatch;
 mod error;
 mod headers;

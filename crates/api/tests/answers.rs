@@ -43,7 +43,7 @@ async fn refusals_carry_them_too() {
 #[tokio::test]
 async fn unknown_paths_are_404_in_the_one_shape() {
     let world = World::new().await;
-    for path in ["/", "/nowhere", "/sip/", "/identities/x/:frobnicate", "/availablePhoneNumbers/%zz"] {
+    for path in ["/console", "/nowhere", "/sip/", "/identities/x/:frobnicate", "/availablePhoneNumbers/%zz"] {
         let answer = world.get(path).await;
         assert_eq!((answer.status.as_u16(), answer.error_code()), (404, "NotFound"), "{path}");
     }

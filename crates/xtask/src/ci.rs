@@ -3,6 +3,7 @@
 mod architecture;
 mod source;
 
+use crate::console;
 use crate::install::{self, BUILD};
 use crate::shell::{cargo, run as run_command, say, succeeds};
 use crate::test;
@@ -16,6 +17,8 @@ pub(crate) fn run() -> Result<()> {
     run_command(&mut cargo(["fmt", "--all", "--check"]))?;
     structure()?;
     dependencies()?;
+    // Before anything is compiled, as the pages become part of a crate.
+    console::ensure()?;
     run_command(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     say("all checks passed; now the tests");
     test::run(&test::Options::default())

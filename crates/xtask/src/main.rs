@@ -3,6 +3,7 @@
 mod bench;
 mod child;
 mod ci;
+mod console;
 mod fuzz;
 mod install;
 mod packages;

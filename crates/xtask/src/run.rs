@@ -1,6 +1,7 @@
 //! `cargo xtask run`: the gateway, a carrier to talk to, and how to place the first call.
 
 use crate::child::Running;
+use crate::console;
 use crate::install::{self, BUILD};
 use crate::shell::{cargo, root, run as run_command, say};
 use crate::stock;
@@ -28,6 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // Before anything is started, so that a signal in between still stops what was.
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("could not watch for Ctrl-C")?;
     install::ensure(BUILD)?;
+    console::ensure()?;
     say("building the release binary (the first time takes some minutes)");
     run_command(&mut cargo(["build", "--release", "--package", "trunkline-gateway"]))?;
     let binary = release_binary()?;

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: installs the peers that the tests talk to, builds, and runs the tests.
 
+use crate::console;
 use crate::install::{self, BARESIP, BUILD, Need, POSTGRESQL, SIPP};
 use crate::packages;
 use crate::shell::{cargo, output, run as run_command, say, succeeds};
@@ -14,6 +15,9 @@ const PROCESS_TESTS: &str = "trunkline-tests";
 
 /// The crates whose own tests run on PostgreSQL too.
 const ON_POSTGRESQL: &[&str] = &["trunkline-storage", "trunkline-api"];
+
+/// The crate that the console is part of.
+const CONSOLE: &str = "trunkline-api";
 
 /// Options of `cargo xtask test`.
 #[derive(Args, Default)]
@@ -50,6 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     install::ensure(selection.peers())?;
     let binary = metadata.target_directory.join("release/trunkline");
     if selection.starts_the_binary() {
+        console::ensure()?;
         say("building the release binary: SIPp and baresip talk to what is shipped");
         run_command(&mut cargo(["build", "--release", "--package", "trunkline-gateway"]))?;
     }
@@ -57,6 +62,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     command.env("TRUNKLINE_BIN", binary);
     if selection.runs_clients() {
         command.env("TRUNKLINE_PACKAGES", packages::ensure(&metadata.target_directory)?);
+    }
+    if selection.tests_the_console() {
+        console::test()?;
     }
     run_command(&mut command)
 }
@@ -121,6 +129,15 @@ impl Selection {
             Self::All | Self::Name(_) => true,
             Self::Package(name) => name == PROCESS_TESTS,
             Self::File(name) => name == "acs",
+        }
+    }
+
+    /// Whether the console's own tests, which run in Node, are among them.
+    fn tests_the_console(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Package(name) => name == CONSOLE,
+            Self::Name(_) | Self::File(_) => false,
         }
     }
 

@@ -1,0 +1,17 @@
+//! The console: its pages, and what they ask beyond the operations of Azure Communication Services.
+//!
+//! The pages are public, as they hold nothing: whoever uses them signs each request with the resource's key, or
+//! registers with a user token.
+
+mod charges;
+mod eligibility;
+mod pages;
+
+use crate::path::{Route, route};
+
+pub(crate) use pages::page;
+
+pub(crate) static ROUTES: &[Route] = &[
+    route!("Console_Statement", GET, "/console/statement", Console, charges::statement),
+    route!("Console_Eligibility", GET, "/console/eligibility", Console, eligibility::explain),
+];
