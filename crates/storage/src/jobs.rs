@@ -4,8 +4,10 @@
 //! due again, so a job may run twice and must not mind. Jobs of one ordering key run one after the other.
 
 mod backoff;
+pub(crate) mod batch;
 
 pub use backoff::Backoff;
+pub use batch::{discard_older, expire, finish_all, insert_all, next_dues, purge};
 
 use crate::db::{Connection, Row, Topic, statements, values};
 use crate::error::Error;

@@ -3,11 +3,14 @@
 mod calls;
 mod crash;
 mod database;
+mod events;
 mod inventory;
 mod jobs;
+mod messages;
 mod numbers;
 mod opening;
 mod tenancy;
+mod texts;
 mod unit;
 mod writing;
 
