@@ -44,6 +44,15 @@ impl Bucket {
         full_at.checked_sub(slack).unwrap_or(now).max(now)
     }
 
+    /// Returns how many segments may pass at once now.
+    pub fn available(&self, now: Instant) -> u32 {
+        let burst = self.rate.burst.max(1);
+        let missing = self.full_at.map_or(Duration::ZERO, |full_at| full_at.saturating_duration_since(now));
+        let per_segment = self.time_of(1).as_nanos().max(1);
+        let missing = u32::try_from(missing.as_nanos().div_ceil(per_segment)).unwrap_or(u32::MAX);
+        burst.saturating_sub(missing)
+    }
+
     /// Whether nothing is missing from the bucket: then it need not be kept.
     pub fn is_full(&self, now: Instant) -> bool {
         self.full_at.is_none_or(|full_at| full_at <= now)

@@ -137,6 +137,7 @@
 //! | command_status and what it means on a trunk | [`status`] |
 //! | sessions of both roles, accounts, back-off, a message as submit_sm | [`session`] |
 //! | deliver_sm as receipt, text or part | [`inbound`] |
+//! | carriers over HTTP: requests, answers and webhooks by description | [`carrier_http`] |
 //! | which trunk, when, or why none | [`router`] |
 //! | fair turns of tenants; retries, full destinations, quarantine; token buckets | [`queue`], [`retry`], [`bucket`] |
 //! | registration gates, quiet hours, STOP and HELP | [`gate`], [`quiet`], [`opt_out`] |
@@ -157,6 +158,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod bucket;
+pub mod carrier_http;
 pub mod civil;
 pub mod frame;
 pub mod gate;

@@ -24,7 +24,7 @@ mod row;
 pub mod unmatched;
 
 pub use id::{InvalidMessageId, MessageId};
-pub use row::{Content, Delivery, Message, Outcome, Purpose, Source, State, Status};
+pub use row::{Content, Counts, Delivery, Message, Outcome, Purpose, Source, State, Status};
 
 use crate::db::{Connection, Topic, statements, values};
 use crate::error::Error;

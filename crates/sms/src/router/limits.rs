@@ -48,6 +48,22 @@ impl Limits {
         };
     }
 
+    /// Returns how many segments a trunk takes at once now; none if it has no limit.
+    pub fn trunk_available(&self, now: Instant, trunk: &TrunkId) -> Option<u32> {
+        let rate = self.trunk_rates.get(trunk)?;
+        Some(self.trunks.get(trunk).map_or(rate.burst, |bucket| bucket.available(now)))
+    }
+
+    /// Returns how many segments a number sends at once now; none if nothing is known against it.
+    pub fn number_available(&self, now: Instant, number: &Sender) -> Option<u32> {
+        self.numbers.get(number).map(|bucket| bucket.available(now))
+    }
+
+    /// Returns how many segments a campaign sends at once now; none if nothing is known against it.
+    pub fn campaign_available(&self, now: Instant, campaign: &str) -> Option<u32> {
+        self.campaigns.get(campaign).map(|bucket| bucket.available(now))
+    }
+
     pub(super) fn trunk_ready_at(&self, now: Instant, trunk: &TrunkId, segments: u16) -> Instant {
         self.trunks.get(trunk).map_or(now, |bucket| bucket.ready_at(now, segments))
     }

@@ -85,7 +85,8 @@ impl SubmitProfile {
         segments.map(|(segment, seq)| self.message(envelope, segment, seq < last)).collect()
     }
 
-    fn message(&self, envelope: &Envelope, segment: &Segment, more: bool) -> ShortMessage {
+    /// Returns the submit_sm of one segment; `more` says that others of its message follow.
+    pub fn message(&self, envelope: &Envelope, segment: &Segment, more: bool) -> ShortMessage {
         let mut tlvs = self.tlvs.clone();
         if let Carriage::Sar(part) = segment.carriage {
             tlvs.push(Tlv::new(tag::SAR_MSG_REF_NUM, part.reference.to_be_bytes().to_vec()));

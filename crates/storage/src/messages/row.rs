@@ -131,6 +131,9 @@ impl Purpose {
     }
 }
 
+/// message_state of a segment that arrived (SMPP 3.4 §5.2.28).
+const DELIVERED: u8 = 2;
+
 /// Where a text is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -255,7 +258,25 @@ pub struct Message {
     pub outcome: Option<Outcome>,
 }
 
+/// Segments of a message by how they ended, as delivery reports count them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Those that arrived.
+    pub succeeded: u16,
+    /// Those that did not.
+    pub failed: u16,
+}
+
 impl Message {
+    /// Counts the segments of a message that has ended; `segments` is what carriers took of it.
+    pub fn counts(&self, segments: &[super::delivery::Segment]) -> Counts {
+        let total = u16::from(self.delivery.segments.unwrap_or(1));
+        let arrived = segments.iter().filter(|segment| segment.state == DELIVERED).count() as u16;
+        let whole = self.outcome.as_ref().is_some_and(|outcome| outcome.status == Status::Delivered);
+        let succeeded = if whole { total } else { arrived.min(total) };
+        Counts { succeeded, failed: total - succeeded }
+    }
+
     pub(super) fn read(row: &Row) -> Result<Self, Error> {
         let source: String = row.read("source")?;
         let Ok(source) = source.parse();
@@ -297,6 +318,30 @@ impl Delivery {
 }
 
 impl Outcome {
+    /// Returns why, in the words for customers: `No error.`, or the code and what it means.
+    pub fn details(&self) -> String {
+        let meaning = match self.code {
+            2000 => return "No error.".into(),
+            4000 => "blocked as fraud",
+            4001 => "the sender is not a valid one",
+            4002 => "the recipient is not a valid one",
+            4003 => "the destination is not supported",
+            4004 => "the recipient does not exist",
+            4005 => "blocked by the carrier",
+            4006 => "the recipient cannot be reached",
+            4007 => "the recipient has opted out",
+            4008 => "over the limit of the sender",
+            4009 => "the sender is not entitled to send there",
+            4010 => "the toll-free number is not verified",
+            4020 => "over the limit of the carrier",
+            5000 => "not delivered",
+            5001 => "not delivered in time",
+            5002 => "the carrier gave no report",
+            _ => "unknown",
+        };
+        format!("{}: {meaning}.", self.code)
+    }
+
     fn read(row: &Row) -> Result<Option<Self>, Error> {
         if row.read::<Option<String>>("outcome")?.is_none() {
             return Ok(None);

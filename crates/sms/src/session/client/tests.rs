@@ -168,7 +168,7 @@ fn a_throttled_message_keeps_its_place() {
     world.respond(&sent[2].0, CommandStatus::OK, submit_resp("c"));
     assert_eq!(world.client.room(), 0);
     world.run_for(SECOND / 2);
-    assert_eq!(world.tokens(), []);
+    assert!(world.tokens().is_empty());
     world.run_for(SECOND / 2);
     assert_eq!(world.tokens(), [1, 2]);
     assert_eq!(
