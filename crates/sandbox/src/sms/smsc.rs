@@ -2,6 +2,8 @@
 
 mod receive;
 
+pub(super) use receive::ANSWER;
+
 use super::ledger::{Attempts, Ledger};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};

@@ -19,7 +19,7 @@ const RECEIPT_MASK: u8 = 0x03;
 const RECEIPT_ON_FAILURE: u8 = 0x02;
 
 /// How long a person takes to text back.
-pub(crate) const ANSWER: Duration = Duration::from_millis(600);
+pub(in crate::sms) const ANSWER: Duration = Duration::from_millis(600);
 
 impl Smsc {
     pub(super) fn requested(
