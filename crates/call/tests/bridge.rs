@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use trunkline_call::{Bridge, BridgeCommand, BridgeConfig, BridgeEvent, BridgeTimer, Gate, Side};
 use trunkline_media::dtmf::EventPayload;
 use trunkline_media::rtp::{self, Packet};
-use trunkline_media::{Channel, Direction, Event, Negotiated, Payload, PayloadMap, g711};
+use trunkline_media::{Channel, ClockRate, Direction, Event, Law, Negotiated, Payload, PayloadMap, g711};
+use trunkline_media::opus::Settings;
 use trunkline_model::Codec;
 use trunkline_model::clock::first_instant;
 
@@ -26,13 +27,14 @@ fn negotiated(peer: ([u8; 4], u16), codec: Codec, ptime_ms: u16, direction: Dire
     let number = match codec {
         Codec::Pcmu => 0,
         Codec::Pcma => 8,
+        Codec::Opus => 111,
     };
     map.push(number, Payload::Audio(codec));
-    map.push(101, Payload::TelephoneEvent);
+    map.push(101, Payload::TelephoneEvent(ClockRate::Hz8000));
     map.push(13, Payload::ComfortNoise);
     let remote_rtp = SocketAddr::from(peer);
     let remote_rtcp = SocketAddr::from((peer.0, peer.1 + 1));
-    Negotiated { remote_rtp, remote_rtcp, rtcp_mux: false, send: map, receive: map, direction }
+    Negotiated { remote_rtp, remote_rtcp, rtcp_mux: false, send: map, receive: map, direction, opus: Settings::default() }
 }
 
 impl Talk {
@@ -108,7 +110,7 @@ fn audio_crosses_in_the_law_of_the_side_it_goes_to() {
     let speech: Vec<u8> = (0..160).map(|n| n as u8).collect();
     let sent = talk.say(Side::Caller, 0, &speech);
     let converted: Vec<u8> =
-        speech.iter().map(|&byte| g711::convert(Codec::Pcmu, Codec::Pcma, byte)).collect();
+        speech.iter().map(|&byte| g711::convert(Law::Mu, Law::A, byte)).collect();
     assert_eq!(sent, [(Side::Callee, SocketAddr::from(CALLEE), 8, converted)]);
 
     let sent = talk.say(Side::Callee, 8, &speech);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use trunkline_media::leg::{LegConfig, RtpLeg};
 use trunkline_media::rtcp::{self, Rtcp};
 use trunkline_media::{Direction, Negotiated, Payload, PayloadMap};
+use trunkline_media::opus::Settings;
 use trunkline_model::{Codec, clock};
 
 fuzz_target!(|data: &[u8]| {
@@ -28,6 +29,7 @@ fuzz_target!(|data: &[u8]| {
         send: map,
         receive: map,
         direction: Direction::SendRecv,
+        opus: Settings::default(),
     };
     let mut leg = RtpLeg::new(LegConfig { negotiated: Some(negotiated), latch: Vec::new(), seed: 7 }, now);
     leg.handle_rtcp(now, remote, data);

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use trunkline_media::frame::PAYLOAD_BYTES_MAX;
 use trunkline_media::leg::{Channel, LegConfig, RtpLeg};
-use trunkline_media::{Direction, FrameBody, Negotiated, Payload, PayloadMap, rtp};
+use trunkline_media::{ClockRate, Direction, FrameBody, Negotiated, Payload, PayloadMap, rtp};
+use trunkline_media::opus::Settings;
 use trunkline_model::{Codec, clock};
 
 fuzz_target!(|data: &[u8]| {
@@ -40,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
 fn leg(remote: SocketAddr, codec: Codec, number: u8, now: Instant) -> RtpLeg {
     let mut map = PayloadMap::new(20);
     map.push(number, Payload::Audio(codec));
-    map.push(101, Payload::TelephoneEvent);
+    map.push(101, Payload::TelephoneEvent(ClockRate::Hz8000));
     map.push(13, Payload::ComfortNoise);
     let negotiated = Negotiated {
         remote_rtp: remote,
@@ -49,6 +50,7 @@ fn leg(remote: SocketAddr, codec: Codec, number: u8, now: Instant) -> RtpLeg {
         send: map,
         receive: map,
         direction: Direction::SendRecv,
+        opus: Settings::default(),
     };
     RtpLeg::new(LegConfig { negotiated: Some(negotiated), latch: Vec::new(), seed: 7 }, now)
 }

@@ -5,8 +5,9 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use trunkline_media::opus::Settings;
 use trunkline_media::rtp::{self, Packet};
-use trunkline_media::{Direction, LegConfig, Negotiated, Payload, PayloadMap, RtpLeg};
+use trunkline_media::{ClockRate, Direction, LegConfig, Negotiated, Payload, PayloadMap, RtpLeg};
 use trunkline_model::Codec;
 use trunkline_model::clock::first_instant;
 
@@ -100,7 +101,7 @@ fn relay_one(near: &mut RtpLeg, far: &mut RtpLeg, now: Instant, source: SocketAd
 fn leg(remote_rtp: SocketAddr, codec: Codec, ptime_ms: u16, seed: u64, now: Instant) -> RtpLeg {
     let mut payloads = PayloadMap::new(ptime_ms);
     payloads.push(number(codec), Payload::Audio(codec));
-    payloads.push(101, Payload::TelephoneEvent);
+    payloads.push(101, Payload::TelephoneEvent(ClockRate::Hz8000));
     let remote_rtcp = SocketAddr::new(remote_rtp.ip(), remote_rtp.port() + 1);
     let negotiated = Negotiated {
         remote_rtp,
@@ -109,6 +110,7 @@ fn leg(remote_rtp: SocketAddr, codec: Codec, ptime_ms: u16, seed: u64, now: Inst
         send: payloads,
         receive: payloads,
         direction: Direction::SendRecv,
+        opus: Settings::default(),
     };
     RtpLeg::new(LegConfig { negotiated: Some(negotiated), latch: Vec::new(), seed }, now)
 }

@@ -13,7 +13,7 @@ mod sender;
 pub(crate) use generator::DigitGenerator;
 pub use generator::{DigitTiming, DigitsRefused};
 pub(crate) use receiver::{EventKey, EventReceiver};
-pub(crate) use sender::{EventPacket, EventSender};
+pub(crate) use sender::{EventSender, EventStart};
 
 use crate::error::Malformed;
 use std::fmt;

@@ -1,6 +1,7 @@
 //! What crosses a bridge: one leg's audio or event, free of payload types, sequence numbers and SSRC.
 
 use crate::dtmf::EventUpdate;
+use crate::opus;
 use std::time::Duration;
 use trunkline_model::Codec;
 
@@ -15,6 +16,9 @@ pub struct Frame<'a> {
     pub timestamp: u64,
     /// Whether a talk spurt begins here (RFC 3551 §4.1).
     pub marker: bool,
+    /// How many packets of audio before this one never came. Only then is a gap in timestamps something to conceal;
+    /// else it is silence that was not sent.
+    pub lost: u16,
     /// The media.
     pub body: FrameBody<'a>,
 }
@@ -22,11 +26,11 @@ pub struct Frame<'a> {
 /// The media in a [`Frame`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameBody<'a> {
-    /// Coded audio, one byte a sample.
+    /// Coded audio.
     Audio {
         /// How it is coded.
         codec: Codec,
-        /// The samples.
+        /// The samples, a byte each; of Opus, one packet.
         payload: &'a [u8],
     },
     /// News of a telephone event. Each event starts once and ends once, however often the wire said so.
@@ -42,7 +46,17 @@ pub enum FrameBody<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
 
-/// Samples a second of every codec here, and of telephone events and comfort noise beside them.
+/// The clock of an RTP stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum ClockRate {
+    /// 8 kHz: G.711, comfort noise, and telephone events beside them.
+    #[default]
+    Hz8000,
+    /// 48 kHz: Opus whatever it carries (RFC 7587 §4.1), and telephone events beside it.
+    Hz48000,
+}
+
+/// Samples a second within this program, whatever the clock on the wire.
 pub const CLOCK_RATE: u32 = 8000;
 
 /// [`CLOCK_RATE`] in a millisecond.
@@ -58,13 +72,39 @@ pub(crate) fn units(time: Duration) -> u64 {
     time.as_secs() * u64::from(CLOCK_RATE) + u64::from(time.subsec_nanos() / NANOS_PER_UNIT)
 }
 
+impl ClockRate {
+    /// Returns the clock of a codec.
+    pub fn of(codec: Codec) -> Self {
+        match codec {
+            Codec::Pcmu | Codec::Pcma => Self::Hz8000,
+            Codec::Opus => Self::Hz48000,
+        }
+    }
+
+    /// Returns ticks a second.
+    pub fn hz(self) -> u32 {
+        CLOCK_RATE * self.ticks_per_unit()
+    }
+
+    /// Returns ticks in 1/8000 s.
+    pub(crate) fn ticks_per_unit(self) -> u32 {
+        match self {
+            Self::Hz8000 => 1,
+            Self::Hz48000 => 6,
+        }
+    }
+}
+
 const NANOS_PER_UNIT: u32 = 1_000_000_000 / CLOCK_RATE;
 
 impl Frame<'_> {
     /// Returns how much media time the frame covers: nothing for events and comfort noise.
     pub fn duration(&self) -> u32 {
         match self.body {
-            FrameBody::Audio { payload, .. } => u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            FrameBody::Audio { codec: Codec::Opus, payload } => opus::samples(payload).unwrap_or(0),
+            FrameBody::Audio { codec: Codec::Pcmu | Codec::Pcma, payload } => {
+                u32::try_from(payload.len()).unwrap_or(u32::MAX)
+            }
             FrameBody::Event(_) | FrameBody::ComfortNoise { .. } => 0,
         }
     }

@@ -5,40 +5,77 @@
 
 use trunkline_model::Codec;
 
+/// One of the two laws.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Law {
+    /// µ-law: PCMU.
+    Mu,
+    /// A-law: PCMA.
+    A,
+}
+
+impl Law {
+    /// Returns the law of a codec, if it is one of the two.
+    pub fn of(codec: Codec) -> Option<Self> {
+        match codec {
+            Codec::Pcmu => Some(Self::Mu),
+            Codec::Pcma => Some(Self::A),
+            Codec::Opus => None,
+        }
+    }
+
+    /// Returns the codec of the law.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::Mu => Codec::Pcmu,
+            Self::A => Codec::Pcma,
+        }
+    }
+}
+
 /// Returns the linear sample of a coded byte.
-pub fn expand(codec: Codec, coded: u8) -> i16 {
-    let table = match codec {
-        Codec::Pcmu => &MU_TO_LINEAR,
-        Codec::Pcma => &A_TO_LINEAR,
+pub fn expand(law: Law, coded: u8) -> i16 {
+    let table = match law {
+        Law::Mu => &MU_TO_LINEAR,
+        Law::A => &A_TO_LINEAR,
     };
     table.get(usize::from(coded)).copied().unwrap_or(0)
 }
 
 /// Returns the coded byte of a linear sample.
-pub fn compress(codec: Codec, sample: i16) -> u8 {
-    match codec {
-        Codec::Pcmu => linear_to_mu(sample),
-        Codec::Pcma => linear_to_a(sample),
+pub fn compress(law: Law, sample: i16) -> u8 {
+    match law {
+        Law::Mu => linear_to_mu(sample),
+        Law::A => linear_to_a(sample),
     }
 }
 
 /// Returns the byte of one law as a byte of the other, or of the same.
 ///
 /// Goes through the linear value, which is what the tables 3 and 4 of G.711 amount to within one step.
-pub fn convert(from: Codec, to: Codec, coded: u8) -> u8 {
+pub fn convert(from: Law, to: Law, coded: u8) -> u8 {
     let index = usize::from(coded);
     match (from, to) {
-        (Codec::Pcmu, Codec::Pcmu) | (Codec::Pcma, Codec::Pcma) => coded,
-        (Codec::Pcmu, Codec::Pcma) => MU_TO_A.get(index).copied().unwrap_or(0),
-        (Codec::Pcma, Codec::Pcmu) => A_TO_MU.get(index).copied().unwrap_or(0),
+        (Law::Mu, Law::Mu) | (Law::A, Law::A) => coded,
+        (Law::Mu, Law::A) => MU_TO_A.get(index).copied().unwrap_or(0),
+        (Law::A, Law::Mu) => A_TO_MU.get(index).copied().unwrap_or(0),
+    }
+}
+
+/// Appends coded audio to `out`, converted from one law to the other where they differ.
+pub fn convert_into(from: Law, to: Law, payload: &[u8], out: &mut Vec<u8>) {
+    if from == to {
+        out.extend_from_slice(payload);
+    } else {
+        out.extend(payload.iter().map(|&coded| convert(from, to, coded)));
     }
 }
 
 /// Returns the coded byte of silence.
-pub fn silence(codec: Codec) -> u8 {
-    match codec {
-        Codec::Pcmu => 0xff,
-        Codec::Pcma => 0xd5,
+pub fn silence(law: Law) -> u8 {
+    match law {
+        Law::Mu => 0xff,
+        Law::A => 0xd5,
     }
 }
 
@@ -48,10 +85,10 @@ const MU_BIAS: i32 = 0x84;
 /// The largest magnitude that µ-law can code, on the 16-bit scale.
 const MU_CLIP: i32 = 32_635;
 
-static MU_TO_LINEAR: [i16; 256] = linear_table(Codec::Pcmu);
-static A_TO_LINEAR: [i16; 256] = linear_table(Codec::Pcma);
-static MU_TO_A: [u8; 256] = law_table(Codec::Pcmu);
-static A_TO_MU: [u8; 256] = law_table(Codec::Pcma);
+static MU_TO_LINEAR: [i16; 256] = linear_table(Law::Mu);
+static A_TO_LINEAR: [i16; 256] = linear_table(Law::A);
+static MU_TO_A: [u8; 256] = law_table(Law::Mu);
+static A_TO_MU: [u8; 256] = law_table(Law::A);
 
 const fn linear_to_mu(sample: i16) -> u8 {
     // Negative values are one's complement, as in the reference of ITU-T G.191: a decision value belongs to the step
@@ -91,13 +128,13 @@ const fn a_to_linear(coded: u8) -> i16 {
 }
 
 #[expect(clippy::indexing_slicing, reason = "evaluated at compile time, where a bad index does not compile")]
-const fn linear_table(from: Codec) -> [i16; 256] {
+const fn linear_table(from: Law) -> [i16; 256] {
     let mut table = [0; 256];
     let mut coded = 0;
     while coded < 256 {
         table[coded] = match from {
-            Codec::Pcmu => mu_to_linear(coded as u8),
-            Codec::Pcma => a_to_linear(coded as u8),
+            Law::Mu => mu_to_linear(coded as u8),
+            Law::A => a_to_linear(coded as u8),
         };
         coded += 1;
     }
@@ -105,13 +142,13 @@ const fn linear_table(from: Codec) -> [i16; 256] {
 }
 
 #[expect(clippy::indexing_slicing, reason = "evaluated at compile time, where a bad index does not compile")]
-const fn law_table(from: Codec) -> [u8; 256] {
+const fn law_table(from: Law) -> [u8; 256] {
     let mut table = [0; 256];
     let mut coded = 0;
     while coded < 256 {
         table[coded] = match from {
-            Codec::Pcmu => linear_to_a(mu_to_linear(coded as u8)),
-            Codec::Pcma => linear_to_mu(a_to_linear(coded as u8)),
+            Law::Mu => linear_to_a(mu_to_linear(coded as u8)),
+            Law::A => linear_to_mu(a_to_linear(coded as u8)),
         };
         coded += 1;
     }
@@ -126,21 +163,21 @@ mod tests {
     #[test]
     fn every_sample_and_every_code_agree_with_an_independent_codec() {
         for sample in i16::MIN..=i16::MAX {
-            assert_eq!(compress(Codec::Pcmu, sample), encode_ulaw(sample), "µ-law of {sample}");
-            assert_eq!(compress(Codec::Pcma, sample), encode_alaw(sample), "A-law of {sample}");
+            assert_eq!(compress(Law::Mu, sample), encode_ulaw(sample), "µ-law of {sample}");
+            assert_eq!(compress(Law::A, sample), encode_alaw(sample), "A-law of {sample}");
         }
         for coded in 0..=255 {
-            assert_eq!(expand(Codec::Pcmu, coded), decode_ulaw(coded));
-            assert_eq!(expand(Codec::Pcma, coded), decode_alaw(coded));
-            assert_eq!(convert(Codec::Pcmu, Codec::Pcma, coded), encode_alaw(decode_ulaw(coded)));
-            assert_eq!(convert(Codec::Pcma, Codec::Pcmu, coded), encode_ulaw(decode_alaw(coded)));
-            assert_eq!(convert(Codec::Pcma, Codec::Pcma, coded), coded);
+            assert_eq!(expand(Law::Mu, coded), decode_ulaw(coded));
+            assert_eq!(expand(Law::A, coded), decode_alaw(coded));
+            assert_eq!(convert(Law::Mu, Law::A, coded), encode_alaw(decode_ulaw(coded)));
+            assert_eq!(convert(Law::A, Law::Mu, coded), encode_ulaw(decode_alaw(coded)));
+            assert_eq!(convert(Law::A, Law::A, coded), coded);
         }
     }
 
     #[test]
     fn silence_is_the_quietest_code() {
-        assert_eq!(expand(Codec::Pcmu, silence(Codec::Pcmu)), 0);
-        assert_eq!(expand(Codec::Pcma, silence(Codec::Pcma)), 8);
+        assert_eq!(expand(Law::Mu, silence(Law::Mu)), 0);
+        assert_eq!(expand(Law::A, silence(Law::A)), 8);
     }
 }

@@ -41,7 +41,11 @@ pub(crate) enum Placed {
 
 /// Names a released packet.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Released(u8);
+pub(crate) struct Released {
+    slot: u8,
+    /// How many packets before it never came.
+    pub(crate) lost: u16,
+}
 
 /// A packet as it is held.
 #[derive(Debug, Clone)]
@@ -159,15 +163,15 @@ impl ReorderWindow {
         self.held -= 1;
         // The slot goes to the back of the free ones, so that the next insert does not take it.
         self.order.rotate_left(1);
-        let step = u32::from(sequence.wrapping_sub(self.next?)) + 1;
-        self.seen = self.seen.checked_shl(step).unwrap_or(0) | 1;
+        let lost = sequence.wrapping_sub(self.next?);
+        self.seen = self.seen.checked_shl(u32::from(lost) + 1).unwrap_or(0) | 1;
         self.next = Some(sequence.wrapping_add(1));
-        Some(Released(slot))
+        Some(Released { slot, lost })
     }
 
     /// Returns a released packet.
     pub(crate) fn slot(&self, released: Released) -> Option<&Slot> {
-        self.slots.get(usize::from(released.0))
+        self.slots.get(usize::from(released.slot))
     }
 
     /// When the nearest held packet stops waiting for those before it.

@@ -3,38 +3,41 @@
 //! | part | module |
 //! |---|---|
 //! | from where packets may come, and where they go | `source` |
+//! | all that legs of other kinds have too | `stream` |
 //! | packets to frames | `receive` |
 //! | frames to packets | `send` |
 //! | the outgoing media clock | `timeline` |
+//! | the numbering of outgoing packets | `line` |
 //! | RTCP | `report` |
 //! | packets that wait for the shell | `queue` |
 
+mod line;
 mod queue;
 mod receive;
 mod report;
 mod send;
 mod source;
+mod stream;
 mod timeline;
 
 use crate::dtmf::{DigitTiming, DigitsRefused};
 use crate::frame::{Frame, PAYLOAD_BYTES_MAX};
-use crate::negotiated::{Negotiated, Payload};
+use crate::negotiated::Negotiated;
 use crate::rtcp;
 use crate::rtp;
 use crate::stats::LegStats;
 use ipnet::IpNet;
-use queue::TransmitQueue;
+use queue::PacketQueue;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use receive::Receiver;
-use report::Reporter;
-use send::Sender;
+use report::{Report, Reporter};
 use source::{Sources, Verdict};
 use std::net::SocketAddr;
 use std::time::Instant;
 use trunkline_model::LegQuality;
 
 pub use queue::{Channel, Transmit};
+pub use stream::{Numbering, RtpStream};
 
 /// How a leg is made.
 #[derive(Debug, Clone)]
@@ -58,6 +61,8 @@ pub enum LegTimer {
     EventSending,
     /// Audio shorter than a packet has waited long enough for the rest.
     Packet,
+    /// A pause that the far end does not send goes on.
+    Pause,
     /// An RTCP report is due (RFC 3550 §6.3).
     Report,
 }
@@ -69,28 +74,27 @@ pub enum LegTimer {
 /// [`poll_timeout`](Self::poll_timeout). Nothing is allocated for a packet once the buffers have grown to their size.
 #[derive(Debug)]
 pub struct RtpLeg {
-    negotiated: Option<Negotiated>,
     sources: Sources,
-    receiver: Receiver,
-    sender: Sender,
+    stream: RtpStream,
     reporter: Reporter,
-    queue: TransmitQueue,
-    stats: LegStats,
+    reports: PacketQueue<(Channel, SocketAddr)>,
 }
 
 impl RtpLeg {
     /// Makes a leg.
     pub fn new(config: LegConfig, now: Instant) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
-        let ssrc = random.random();
+        let numbering = Numbering {
+            ssrc: random.random(),
+            stream: random.random(),
+            sequence: random.random(),
+            timestamp: random.random(),
+        };
         let mut leg = Self {
-            negotiated: None,
             sources: Sources::new(config.latch),
-            receiver: Receiver::new(now, random.random()),
-            sender: Sender::new(ssrc, random.random(), random.random()),
-            reporter: Reporter::new(now, ssrc, random),
-            queue: TransmitQueue::default(),
-            stats: LegStats::default(),
+            stream: RtpStream::new(now, numbering),
+            reporter: Reporter::new(now, numbering.ssrc, random),
+            reports: PacketQueue::default(),
         };
         if let Some(negotiated) = config.negotiated {
             leg.update(now, negotiated);
@@ -101,17 +105,15 @@ impl RtpLeg {
     /// Takes what a new offer and answer agreed on. SSRC, sequence numbers and timestamps go on.
     pub fn update(&mut self, now: Instant, negotiated: Negotiated) {
         let moved = self.sources.update(&negotiated);
-        self.receiver.update(&negotiated);
-        self.sender.update(&negotiated, moved);
-        if self.negotiated.is_none() {
+        if self.stream.negotiated().is_none() {
             self.reporter.start(now);
         }
-        self.negotiated = Some(negotiated);
+        self.stream.update(now, negotiated, moved);
     }
 
     /// Returns what offer and answer agreed on.
     pub fn negotiated(&self) -> Option<&Negotiated> {
-        self.negotiated.as_ref()
+        self.stream.negotiated()
     }
 
     /// Returns where RTP goes now: the SDP address, or the latched one.
@@ -121,81 +123,61 @@ impl RtpLeg {
 
     /// Takes a datagram from the RTP port.
     pub fn handle_rtp(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
-        if self.negotiated.as_ref().is_some_and(|negotiated| negotiated.rtcp_mux) && rtp::is_rtcp(datagram) {
+        let negotiated = self.stream.negotiated();
+        if negotiated.is_some_and(|negotiated| negotiated.rtcp_mux) && rtp::is_rtcp(datagram) {
             return self.handle_rtcp(now, source, datagram);
         }
         let verdict = self.sources.judge_rtp(source);
-        let (Some(negotiated), false) = (&self.negotiated, verdict == Verdict::Refused) else {
-            self.stats.refused += 1;
+        let (Some(negotiated), false) = (negotiated, verdict == Verdict::Refused) else {
+            self.stream.stats_mut().refused += 1;
             return;
         };
         let packet = match rtp::parse(datagram) {
             Ok(packet) if packet.payload.len() <= PAYLOAD_BYTES_MAX => packet,
             Ok(_) | Err(_) => {
-                self.stats.malformed += 1;
+                self.stream.stats_mut().malformed += 1;
                 return;
             }
         };
-        let meaning = negotiated.receive.payload(packet.payload_type);
-        if !negotiated.direction.receives() {
-            self.stats.unexpected += 1;
-            return;
-        }
-        match meaning {
-            Some(_) => self.sources.accept(source, verdict),
-            // A stranger does not become the source with a packet that means nothing.
-            None if verdict == Verdict::Latches => {
-                self.stats.refused += 1;
-                return;
-            }
-            None => {
-                self.stats.unknown_payload += 1;
-                // Its sequence number is used up all the same.
-                return self.receiver.handle_packet(now, &packet, None, &mut self.stats);
+        if negotiated.direction.receives() {
+            match negotiated.receive.payload(packet.payload_type) {
+                Some(_) => self.sources.accept(source, verdict),
+                // A stranger does not become the source with a packet that means nothing.
+                None if verdict == Verdict::Latches => {
+                    self.stream.stats_mut().refused += 1;
+                    return;
+                }
+                None => {}
             }
         }
-        self.stats.received += 1;
-        self.stats.received_bytes += packet.payload.len() as u64;
-        self.stats.first_received.get_or_insert(now);
-        self.stats.last_received = Some(now);
-        if let Some(Payload::Audio(codec)) = meaning
-            && self.stats.sent == 0
-        {
-            self.stats.codec = Some(codec);
-        }
-        self.receiver.handle_packet(now, &packet, meaning, &mut self.stats);
+        self.stream.handle_packet(now, &packet);
     }
 
     /// Takes a datagram from the RTCP port. Nothing in it ends a call (CVE-2021-43804).
     pub fn handle_rtcp(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
-        if self.negotiated.is_none() || !self.sources.admit_rtcp(source) {
-            self.stats.refused += 1;
+        if self.stream.negotiated().is_none() || !self.sources.admit_rtcp(source) {
+            self.stream.stats_mut().refused += 1;
             return;
         }
         match rtcp::parse(datagram) {
-            Ok(compound) => self.reporter.handle_compound(now, compound, &mut self.stats),
-            Err(_) => self.stats.malformed += 1,
+            Ok(compound) => self.reporter.handle_compound(now, compound, &mut self.stream),
+            Err(_) => self.stream.stats_mut().malformed += 1,
         }
     }
 
     /// Returns the next frame that is ready.
     pub fn poll_frame(&mut self, now: Instant) -> Option<Frame<'_>> {
-        self.receiver.poll_frame(now, &mut self.stats)
+        self.stream.poll_frame(now)
     }
 
     /// Sends a frame, in the codec and packet time of this leg.
     pub fn send(&mut self, now: Instant, frame: &Frame<'_>) {
-        let target = self.target();
-        self.sender.handle_frame(now, frame, target, &mut self.queue, &mut self.stats);
+        self.stream.send(now, frame);
     }
 
-    /// Sends a silent packet where audio would go, so that NAT bindings stay and a peer that answers to where RTP comes
-    /// from knows where that is (RFC 6263, in a codec that was agreed on, for not every peer takes unknown ones).
-    ///
-    /// Nothing is sent while the peer takes nothing, or during an event. When it is needed is the owner's to know.
+    /// Sends a silent packet, as [`RtpStream::keep_alive`] says.
     pub fn keep_alive(&mut self, now: Instant) {
-        let target = self.target();
-        self.sender.keep_alive(now, target, &mut self.queue, &mut self.stats);
+        self.stream.keep_alive(now);
     }
 
     /// Queues digits to be sent as telephone events, or as tones where the peer takes no events.
@@ -205,24 +187,33 @@ impl RtpLeg {
         digits: &str,
         timing: DigitTiming,
     ) -> Result<(), DigitsRefused> {
-        self.sender.push_digits(now, digits, timing)
+        self.stream.send_digits(now, digits, timing)
     }
 
     /// Whether digits queued by [`send_digits`](Self::send_digits) are still being sent.
     pub fn is_sending_digits(&self) -> bool {
-        self.sender.is_sending_digits()
+        self.stream.is_sending_digits()
+    }
+
+    /// Caps the effort of coding Opus from now on, to shed load.
+    pub fn set_complexity_max(&mut self, complexity: u8) {
+        self.stream.set_complexity_max(complexity);
     }
 
     /// Returns the next datagram to put on the wire.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        self.queue.pop()
+        if let Some(remote) = self.sources.rtp_target()
+            && let Some(bytes) = self.stream.poll_datagram()
+        {
+            return Some(Transmit { channel: Channel::Rtp, remote, bytes });
+        }
+        let ((channel, remote), bytes) = self.reports.pop()?;
+        Some(Transmit { channel, remote, bytes })
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.receiver.handle_timeout(now);
-        let target = self.target();
-        self.sender.handle_timeout(now, target, &mut self.queue, &mut self.stats);
+        self.stream.handle_timeout(now);
         if self.reporter.is_due(now) {
             self.report(now, false);
         }
@@ -230,7 +221,7 @@ impl RtpLeg {
 
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_frame`](Self::poll_frame) are wanted, and what for.
     pub fn poll_timeout(&self) -> Option<(Instant, LegTimer)> {
-        sooner(sooner(self.receiver.poll_timeout(), self.sender.poll_timeout()), self.reporter.poll_timeout())
+        sooner(self.stream.poll_timeout(), self.reporter.poll_timeout())
     }
 
     /// Says goodbye by RTCP (RFC 3550 §6.6); to be called once, before the ports are closed.
@@ -240,31 +231,24 @@ impl RtpLeg {
 
     /// Returns what was counted.
     pub fn stats(&self) -> LegStats {
-        let jitter_ms = self.receiver.reception().jitter_ms();
-        LegStats {
-            lost: self.receiver.reception().lost(),
-            jitter_ms,
-            jitter_ms_max: self.stats.jitter_ms_max.max(jitter_ms),
-            ..self.stats
-        }
+        self.stream.stats()
     }
 
     /// Returns what call records keep.
     pub fn quality(&self) -> LegQuality {
-        self.stats().quality()
-    }
-
-    /// Where RTP may be sent now.
-    fn target(&self) -> Option<SocketAddr> {
-        if self.negotiated.as_ref()?.may_send() { self.sources.rtp_target() } else { None }
+        self.stream.quality()
     }
 
     fn report(&mut self, now: Instant, bye: bool) {
-        self.stats.jitter_ms_max = self.stats().jitter_ms_max;
-        let received = self.receiver.reception_mut().report();
-        let rtp_now = self.sender.timestamp_at(now);
-        let target = self.sources.rtcp_target();
-        self.reporter.report(now, bye, received, rtp_now, &self.stats, target, &mut self.queue);
+        let stats = self.stats();
+        self.stream.stats_mut().jitter_ms_max = stats.jitter_ms_max;
+        let report = Report {
+            bye,
+            received: self.stream.reception_mut().report(),
+            rtp_now: self.stream.ticks_at(now),
+            stats: &stats,
+        };
+        self.reporter.report(now, &report, self.sources.rtcp_target(), &mut self.reports);
     }
 }
 

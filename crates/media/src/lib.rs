@@ -56,12 +56,13 @@ pub mod rtp;
 pub mod sdp;
 pub mod stats;
 pub mod tone;
-pub mod transcode;
+mod transcode;
 pub mod wav;
 
 pub use dtmf::{DigitTiming, DigitsRefused, Event, EventPhase, EventUpdate};
-pub use frame::{Frame, FrameBody, StreamId};
-pub use leg::{Channel, LegConfig, LegTimer, RtpLeg, Transmit};
+pub use frame::{ClockRate, Frame, FrameBody, StreamId};
+pub use g711::Law;
+pub use leg::{Channel, LegConfig, LegTimer, Numbering, RtpLeg, RtpStream, Transmit};
 pub use negotiated::{Direction, Negotiated, Payload, PayloadMap};
 pub use offer::{Accepted, Local, MediaSession, OfferView, Wish};
 pub use offer::{BROWSER, DtlsEnd, DtlsRole, DtlsTransport, Fingerprint, IceCredentials, LOCAL_UFRAG_CHARS};

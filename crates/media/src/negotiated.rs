@@ -1,5 +1,7 @@
 //! What offer and answer settled for one audio stream: the hand-over from offer/answer to an RTP leg.
 
+use crate::frame::ClockRate;
+use crate::opus;
 use std::net::SocketAddr;
 use trunkline_model::Codec;
 
@@ -22,6 +24,8 @@ pub struct Negotiated {
     pub receive: PayloadMap,
     /// What we may do: `SendOnly` means that we send and the peer only listens.
     pub direction: Direction,
+    /// How we code Opus, by what policy and peer want.
+    pub opus: opus::Settings,
 }
 
 impl Negotiated {
@@ -117,8 +121,8 @@ impl Direction {
 pub enum Payload {
     /// Coded audio.
     Audio(Codec),
-    /// Telephone events of RFC 4733 at 8 kHz.
-    TelephoneEvent,
+    /// Telephone events of RFC 4733, with durations in ticks of this clock.
+    TelephoneEvent(ClockRate),
     /// Comfort noise of RFC 3389 at 8 kHz.
     ComfortNoise,
 }
@@ -170,13 +174,20 @@ impl PayloadMap {
     pub fn audios(&self) -> impl Iterator<Item = (u8, Codec)> + '_ {
         self.iter().filter_map(|(number, payload)| match payload {
             Payload::Audio(codec) => Some((number, codec)),
-            Payload::TelephoneEvent | Payload::ComfortNoise => None,
+            Payload::TelephoneEvent(_) | Payload::ComfortNoise => None,
         })
     }
 
-    /// Returns the number of telephone events, where they are agreed.
-    pub fn telephone_event(&self) -> Option<u8> {
-        self.number(Payload::TelephoneEvent)
+    /// Returns the number and clock of the telephone events to send, where any are agreed: those with the clock of the
+    /// audio, as the two share a stream (RFC 4733 §2.5.1.1), else others.
+    pub fn telephone_event(&self) -> Option<(u8, ClockRate)> {
+        let (_, codec) = self.audio()?;
+        let own = ClockRate::of(codec);
+        let events = self.iter().filter_map(|(number, payload)| match payload {
+            Payload::TelephoneEvent(clock) => Some((number, clock)),
+            Payload::Audio(_) | Payload::ComfortNoise => None,
+        });
+        events.min_by_key(|&(_, clock)| clock != own)
     }
 
     /// Returns the number of comfort noise, where it is agreed.
@@ -202,7 +213,7 @@ pub const PTIME_MS_MIN: u16 = 10;
 pub const PTIME_MS_MAX: u16 = 60;
 
 /// Most payload numbers of one way: each payload twice (a peer may repeat a static codec under a dynamic number).
-const ENTRIES_MAX: usize = 8;
+const ENTRIES_MAX: usize = 12;
 
 #[cfg(test)]
 mod tests {
@@ -223,9 +234,10 @@ mod tests {
         let mut map = PayloadMap::new(20);
         assert!(map.push(8, Payload::Audio(Codec::Pcma)));
         assert!(!map.push(8, Payload::ComfortNoise));
-        assert!(map.push(101, Payload::TelephoneEvent));
+        assert!(map.push(110, Payload::TelephoneEvent(ClockRate::Hz48000)));
+        assert!(map.push(101, Payload::TelephoneEvent(ClockRate::Hz8000)));
         assert_eq!(map.audio(), Some((8, Codec::Pcma)));
-        assert_eq!(map.telephone_event(), Some(101));
+        assert_eq!(map.telephone_event(), Some((101, ClockRate::Hz8000)));
         assert_eq!(map.comfort_noise(), None);
     }
 

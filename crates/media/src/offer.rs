@@ -15,6 +15,7 @@
 mod describe;
 mod dtls;
 mod error;
+mod formats;
 mod remote;
 
 pub use dtls::{BROWSER, DtlsEnd, DtlsRole, DtlsTransport, Fingerprint, IceCredentials, LOCAL_UFRAG_CHARS};
@@ -26,11 +27,12 @@ use crate::sdp::{Media, Sdp};
 use bytes::Bytes;
 use describe::{Description, Line, Profile};
 use dtls::{DtlsLine, PeerDtls, Setup};
+use formats::{Numbers, once_each, preferred_first};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
 use remote::{Reach, Remote};
 use std::net::IpAddr;
-use trunkline_model::{Codec, MediaPolicy};
+use trunkline_model::{Codec, MediaPolicy, OpusPolicy, Prefer};
 
 /// Our end of a leg's audio: where it is and what it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,22 +45,30 @@ pub struct Local {
     pub rtcp_mux: bool,
     /// What we take, best first, under the numbers that we offer it with.
     formats: PayloadMap,
+    prefer: Prefer,
+    opus: OpusPolicy,
 }
 
 impl Local {
     /// Returns an end with what the policy allows, without shared RTCP.
     pub fn new(address: IpAddr, rtp_port: u16, policy: &MediaPolicy) -> Self {
-        let mut formats = PayloadMap::new(policy.ptime_ms.clamp(PTIME_MS_MIN, PTIME_MS_MAX));
-        for &codec in &policy.codecs {
-            push_once(&mut formats, static_number(codec), Payload::Audio(codec));
+        let ptime_ms = policy.ptime_ms.clamp(PTIME_MS_MIN, PTIME_MS_MAX);
+        Self {
+            address: address.to_canonical(),
+            rtp_port,
+            rtcp_mux: false,
+            formats: formats::of_policy(policy, ptime_ms),
+            prefer: policy.prefer,
+            opus: policy.opus,
         }
-        if policy.telephone_event {
-            push_once(&mut formats, TELEPHONE_EVENT_NUMBER, Payload::TelephoneEvent);
+    }
+
+    /// Returns the codec to put first among formats, given the one that the call would like.
+    fn preferred(&self, formats: &PayloadMap, wished: Option<Codec>) -> Option<Codec> {
+        match self.prefer {
+            Prefer::Quality if formats.number(Payload::Audio(Codec::Opus)).is_some() => Some(Codec::Opus),
+            Prefer::Quality | Prefer::Passthrough => wished,
         }
-        if policy.comfort_noise {
-            push_once(&mut formats, COMFORT_NOISE_NUMBER, Payload::ComfortNoise);
-        }
-        Self { address: address.to_canonical(), rtp_port, rtcp_mux: false, formats }
     }
 }
 
@@ -68,7 +78,8 @@ pub struct Wish {
     /// What we want to do: `SendOnly` holds the peer.
     pub direction: Direction,
     /// The codec to put first, such as the one that the other leg has; the policy's or the offerer's order when none,
-    /// or when it is not available.
+    /// or when it is not available. A policy that prefers quality puts Opus before it. Unless it is Opus, the other leg
+    /// is taken to have nothing above 4 kHz, and the peer is told so.
     pub prefer: Option<Codec>,
 }
 
@@ -92,8 +103,7 @@ pub struct MediaSession {
     sent: Option<Bytes>,
     /// The profile that the peer's audio line has.
     profile: Profile,
-    /// The number under which we take telephone events. Once stated it means nothing else (RFC 3264 §8.3.2).
-    event_number: u8,
+    numbers: Numbers,
     /// Our part of the exchange that was completed last.
     standing: Option<Stated>,
     /// Our offer that waits for its answer.
@@ -124,6 +134,8 @@ struct Stated {
     formats: PayloadMap,
     direction: Direction,
     rtcp_mux: bool,
+    /// Whether what we send has nothing above 4 kHz, so that the peer need not send more.
+    narrowband: bool,
 }
 
 /// What an offer leaves us to do.
@@ -145,7 +157,7 @@ impl MediaSession {
             version: 0,
             sent: None,
             profile: Profile::Avp,
-            event_number: TELEPHONE_EVENT_NUMBER,
+            numbers: Numbers::new(),
             standing: None,
             pending: None,
             negotiated: None,
@@ -226,11 +238,17 @@ impl MediaSession {
             lines.push(Line::Audio);
         }
         let current = self.negotiated.and_then(|negotiated| negotiated.send.audio()).map(|(_, codec)| codec);
-        let formats = preferred_first(self.offer_formats(), wish.prefer.or(current));
+        let formats = self.offer_formats();
+        let preferred = match current {
+            // A peer that has taken another codec has no Opus.
+            Some(Codec::Pcmu | Codec::Pcma) => wish.prefer.or(current),
+            Some(Codec::Opus) | None => self.local.preferred(&formats, wish.prefer.or(current)),
+        };
+        let formats = preferred_first(formats, preferred);
         // RFC 5761 §5.1.1: once agreed it is offered again; once declined it is over.
         let rtcp_mux = self.negotiated.map_or(self.local.rtcp_mux, |negotiated| negotiated.rtcp_mux);
         self.set_up(Setup::ActPass);
-        let stated = self.state(lines, formats, wish.direction, rtcp_mux);
+        let stated = self.state(lines, formats, wish, rtcp_mux);
         let bytes = stated.bytes.clone();
         self.pending = Some(stated);
         bytes
@@ -242,7 +260,8 @@ impl MediaSession {
     pub fn refresh(&mut self) -> Bytes {
         let Some(stated) = self.standing.clone() else { return self.offer(Wish::default()) };
         self.set_up(Setup::ActPass);
-        let stated = self.state(stated.lines, stated.formats, stated.direction, stated.rtcp_mux);
+        let stated =
+            self.describe(stated.lines, stated.formats, stated.direction, stated.rtcp_mux, stated.narrowband);
         let bytes = stated.bytes.clone();
         self.pending = Some(stated);
         bytes
@@ -312,7 +331,8 @@ impl MediaSession {
             (silent, Direction::Inactive)
         } else {
             let remote = Remote::read(&sdp, media, self.reach(), &stated.formats)?;
-            let agreed = agree(stated, &remote);
+            let opus = remote.opus.settings(&self.local.opus);
+            let agreed = Negotiated { opus, ..agree(stated, &remote) };
             let wish = answered_wish(stated.direction, remote.direction, self.peer);
             rerouted = remote.dtls().is_some_and(|peer| self.agree_dtls(peer));
             (agreed, wish)
@@ -362,7 +382,8 @@ impl MediaSession {
     }
 
     fn answer_audio(&mut self, lines: Vec<Line>, remote: &Remote, wish: Wish) -> Stated {
-        let formats = preferred_first(once_each(&remote.formats), wish.prefer);
+        let formats = once_each(&remote.formats);
+        let formats = preferred_first(formats, self.local.preferred(&formats, wish.prefer));
         // RFC 3264 §6.1: what the peer does not send we cannot receive, and the other way round.
         let direction = remote.direction.reversed().intersection(wish.direction);
         let rtcp_mux = remote.rtcp_mux() && self.local.rtcp_mux;
@@ -370,14 +391,15 @@ impl MediaSession {
         send.ptime_ms = remote.send_ptime_ms(self.local.formats.ptime_ms);
         self.profile = remote.profile;
         self.peer = remote.direction;
-        if let Some(number) = formats.telephone_event() {
-            self.event_number = number;
-        }
-        self.negotiated = Some(remote.negotiated(send, formats, direction, rtcp_mux));
+        self.numbers.learn(&formats);
+        self.negotiated = Some(Negotiated {
+            opus: remote.opus.settings(&self.local.opus),
+            ..remote.negotiated(send, formats, direction, rtcp_mux)
+        });
         if let Some(peer) = remote.dtls() {
             self.answer_dtls(peer);
         }
-        self.state(lines, formats, direction, rtcp_mux)
+        self.state(lines, formats, Wish { direction, ..wish }, rtcp_mux)
     }
 
     /// Answers an offer that removed our stream: the line stays, with port 0 (RFC 3264 §8.2).
@@ -386,20 +408,13 @@ impl MediaSession {
             negotiated.direction = Direction::Inactive;
         }
         self.peer = Direction::Inactive;
-        self.state(lines, self.offer_formats(), Direction::Inactive, false)
+        let wish = Wish { direction: Direction::Inactive, prefer: None };
+        self.state(lines, self.offer_formats(), wish, false)
     }
 
-    /// Returns what we offer, telephone events under the number that they have in this session.
+    /// Returns what we offer, under the numbers that it has in this session.
     fn offer_formats(&self) -> PayloadMap {
-        let mut formats = PayloadMap::new(self.local.formats.ptime_ms);
-        for (number, payload) in self.local.formats.iter() {
-            let number = match payload {
-                Payload::TelephoneEvent => self.event_number,
-                Payload::Audio(_) | Payload::ComfortNoise => number,
-            };
-            push_once(&mut formats, number, payload);
-        }
-        formats
+        self.numbers.apply(&self.local.formats)
     }
 
     fn reach(&self) -> Reach {
@@ -440,13 +455,19 @@ impl MediaSession {
         before != dtls.transport
     }
 
+    fn state(&mut self, lines: Vec<Line>, formats: PayloadMap, wish: Wish, rtcp_mux: bool) -> Stated {
+        let narrowband = wish.prefer != Some(Codec::Opus);
+        self.describe(lines, formats, wish.direction, rtcp_mux, narrowband)
+    }
+
     /// Prints a description: the bytes sent last if nothing changed, else with the next version (RFC 3264 §8).
-    fn state(
+    fn describe(
         &mut self,
         lines: Vec<Line>,
         formats: PayloadMap,
         direction: Direction,
         rtcp_mux: bool,
+        narrowband: bool,
     ) -> Stated {
         let description = Description {
             dtls: self.dtls.as_ref().map(|dtls| &dtls.line),
@@ -456,6 +477,7 @@ impl MediaSession {
             formats: &formats,
             direction,
             rtcp_mux,
+            narrowband,
         };
         let same = self.sent.take().filter(|sent| *sent == description.print(self.session_id, self.version));
         let bytes = match same {
@@ -466,7 +488,7 @@ impl MediaSession {
             }
         };
         self.sent = Some(bytes.clone());
-        Stated { bytes, lines, formats, direction, rtcp_mux }
+        Stated { bytes, lines, formats, direction, rtcp_mux, narrowband }
     }
 }
 
@@ -513,43 +535,3 @@ fn remove_audio(lines: &mut [Line]) {
         }
     }
 }
-
-/// Adds a format unless the payload has a number already: each is stated once.
-fn push_once(map: &mut PayloadMap, number: u8, payload: Payload) {
-    if map.number(payload).is_none() {
-        map.push(number, payload);
-    }
-}
-
-fn once_each(map: &PayloadMap) -> PayloadMap {
-    let mut once = PayloadMap::new(map.ptime_ms);
-    for (number, payload) in map.iter() {
-        push_once(&mut once, number, payload);
-    }
-    once
-}
-
-fn preferred_first(map: PayloadMap, prefer: Option<Codec>) -> PayloadMap {
-    let preferred = prefer.map(Payload::Audio);
-    let Some(number) = preferred.and_then(|payload| map.number(payload)) else { return map };
-    let mut ordered = PayloadMap::new(map.ptime_ms);
-    let (first, rest) = (map.iter().filter(|&(n, _)| n == number), map.iter().filter(|&(n, _)| n != number));
-    for (number, payload) in first.chain(rest) {
-        ordered.push(number, payload);
-    }
-    ordered
-}
-
-/// Returns the number that RFC 3551 §6 gives a codec.
-fn static_number(codec: Codec) -> u8 {
-    match codec {
-        Codec::Pcmu => 0,
-        Codec::Pcma => 8,
-    }
-}
-
-/// The number that most carriers and phones use for telephone events, though any dynamic one would do.
-const TELEPHONE_EVENT_NUMBER: u8 = 101;
-
-/// The number of comfort noise (RFC 3389 §4).
-const COMFORT_NOISE_NUMBER: u8 = 13;

@@ -42,6 +42,9 @@ pub struct Decoder {
 #[error("libopus: {0}")]
 pub struct Refused(#[from] audiopus::Error);
 
+/// The least bits a second that are meaningful (RFC 7587 §6.1).
+pub const BITRATE_BPS_MIN: u32 = 6000;
+
 /// The highest effort.
 pub const COMPLEXITY_MAX: u8 = 10;
 

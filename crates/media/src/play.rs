@@ -1,7 +1,7 @@
 //! Sound that we originate, on the media clock.
 
 use crate::frame::{self, Frame, FrameBody, StreamId, UNITS_PER_MS};
-use crate::g711;
+use crate::g711::{self, Law};
 use crate::tone::{Tone, ToneGenerator};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl Player {
         self.due
     }
 
-    /// Returns the next frame that is due, coded as asked.
+    /// Returns the next frame that is due, coded as asked; for a peer with Opus in µ-law, which its leg codes on.
     pub fn poll_frame(&mut self, now: Instant, codec: Codec) -> Option<Frame<'_>> {
         let late = now.checked_duration_since(self.due)?;
         if late > LATE_MAX {
@@ -101,8 +101,9 @@ impl Player {
             self.due = now;
         }
         self.due += FRAME;
+        let law = Law::of(codec).unwrap_or(Law::Mu);
         for coded in &mut self.coded {
-            *coded = g711::compress(codec, next_sample(&mut self.queue));
+            *coded = g711::compress(law, next_sample(&mut self.queue));
         }
         let timestamp = self.timestamp;
         self.timestamp += FRAME_SAMPLES as u64;
@@ -111,7 +112,8 @@ impl Player {
             stream: self.stream,
             timestamp,
             marker,
-            body: FrameBody::Audio { codec, payload: &self.coded },
+            lost: 0,
+            body: FrameBody::Audio { codec: law.codec(), payload: &self.coded },
         })
     }
 }
@@ -149,7 +151,7 @@ mod tests {
 
     fn decoded(frame: &Frame<'_>) -> Vec<i16> {
         let FrameBody::Audio { codec, payload } = frame.body else { panic!("a player plays audio") };
-        payload.iter().map(|&coded| g711::expand(codec, coded)).collect()
+        payload.iter().map(|&coded| g711::expand(Law::of(codec).unwrap(), coded)).collect()
     }
 
     #[test]

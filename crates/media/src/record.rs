@@ -1,7 +1,9 @@
 //! What was heard, as samples in their places.
 
 use crate::frame::{self, CLOCK_RATE, Frame, FrameBody, StreamId};
-use crate::g711;
+use crate::g711::{self, Law};
+use crate::opus::PACKET_SAMPLES_MAX;
+use crate::transcode::{CONCEALED_MAX, OpusInput};
 use std::time::{Duration, Instant};
 
 /// Records the frames of a leg. What was lost or never sent is silence, so that time runs true.
@@ -11,6 +13,8 @@ pub struct Recorder {
     samples_max: usize,
     began: Option<Instant>,
     mapping: Option<Mapping>,
+    /// Made when Opus is first heard.
+    opus: Option<Box<OpusInput>>,
 }
 
 /// Where a stream's timestamps are in the recording.
@@ -29,20 +33,44 @@ impl Recorder {
     /// Makes a recorder that stops after so much time, counted from the first frame.
     pub fn new(length_max: Duration) -> Self {
         let samples_max = frame::units(length_max) as usize;
-        Self { samples: Vec::new(), samples_max, began: None, mapping: None }
+        Self { samples: Vec::new(), samples_max, began: None, mapping: None, opus: None }
     }
 
     /// Takes a frame. Only audio is recorded; events and comfort noise are silence.
     pub fn handle_frame(&mut self, now: Instant, frame: &Frame<'_>) {
         let FrameBody::Audio { codec, payload } = frame.body else { return };
         let place = self.place(now, frame);
-        let end = place.saturating_add(payload.len()).min(self.samples_max);
+        match Law::of(codec) {
+            Some(law) => {
+                let samples = payload.iter().map(|&coded| g711::expand(law, coded));
+                self.write(place, payload.len(), samples);
+            }
+            None => self.decode(place, frame, payload),
+        }
+    }
+
+    fn decode(&mut self, place: usize, frame: &Frame<'_>, packet: &[u8]) {
+        if self.opus.is_none() {
+            self.opus = OpusInput::new().map(Box::new);
+        }
+        let Some(input) = &mut self.opus else { return };
+        let (mut before, mut samples) = ([0; CONCEALED_MAX], [0; PACKET_SAMPLES_MAX]);
+        let (before, _) = before.split_at_mut(input.missing_before(frame, false));
+        if !before.is_empty() {
+            input.make_up(packet, before);
+        }
+        let count = input.decode(frame.timestamp, packet, &mut samples);
+        self.write(place.saturating_sub(before.len()), before.len(), before.iter().copied());
+        self.write(place, count, samples.into_iter());
+    }
+
+    fn write(&mut self, place: usize, count: usize, samples: impl Iterator<Item = i16>) {
+        let end = place.saturating_add(count).min(self.samples_max);
         if self.samples.len() < end {
             self.samples.resize(end, 0);
         }
-        let recorded = self.samples.iter_mut().skip(place);
-        for (sample, &coded) in recorded.zip(payload) {
-            *sample = g711::expand(codec, coded);
+        for (recorded, sample) in self.samples.iter_mut().take(end).skip(place).zip(samples) {
+            *recorded = sample;
         }
     }
 
@@ -84,6 +112,7 @@ mod tests {
             stream: StreamId(stream),
             timestamp,
             marker: false,
+            lost: 0,
             body: FrameBody::Audio { codec: Codec::Pcmu, payload },
         }
     }
@@ -91,7 +120,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_silence_and_what_is_late_takes_its_place() {
         let now = first_instant();
-        let loud = [g711::compress(Codec::Pcmu, 8000); 160];
+        let loud = [g711::compress(Law::Mu, 8000); 160];
         let mut recorder = Recorder::new(Duration::from_secs(10));
         recorder.handle_frame(now, &frame(1, 70_000, &loud));
         recorder.handle_frame(now + Duration::from_millis(40), &frame(1, 70_320, &loud));
@@ -105,7 +134,7 @@ mod tests {
     #[test]
     fn another_source_goes_on_where_it_arrives() {
         let now = first_instant();
-        let loud = [g711::compress(Codec::Pcmu, 8000); 160];
+        let loud = [g711::compress(Law::Mu, 8000); 160];
         let mut recorder = Recorder::new(Duration::from_secs(10));
         recorder.handle_frame(now, &frame(1, 70_000, &loud));
         recorder.handle_frame(now + Duration::from_millis(100), &frame(2, 5, &loud));

@@ -1,6 +1,6 @@
 //! What a leg counts, and what that sounds like.
 
-use crate::frame::{self, UNITS_PER_MS};
+use crate::frame::{self, ClockRate, UNITS_PER_MS};
 use std::time::{Duration, Instant};
 use trunkline_model::{Codec, LegQuality};
 
@@ -19,6 +19,8 @@ pub struct LegStats {
     pub sent_bytes: u64,
     /// Silent packets sent only to keep the path open; not among [`sent`](Self::sent).
     pub keep_alives: u64,
+    /// Their payload bytes.
+    pub keep_alive_bytes: u64,
     /// Packets that never came, by sequence number (RFC 3550 A.3).
     pub lost: u64,
     /// Packets that came twice.
@@ -35,6 +37,10 @@ pub struct LegStats {
     pub unexpected: u64,
     /// Frames not sent: on hold, during an event, or in a format the peer does not take.
     pub suppressed: u64,
+    /// Audio made up in place of packets that the other leg lost, in milliseconds.
+    pub concealed_ms: u64,
+    /// The same, out of the copy that the next packet carried.
+    pub recovered_ms: u64,
     /// Telephone events heard.
     pub events_received: u64,
     /// Telephone events sent.
@@ -91,11 +97,12 @@ struct Source {
 #[derive(Debug, Default)]
 struct Jitter {
     last: Option<(Instant, u32)>,
-    /// In timestamp units, scaled by 16 as in RFC 3550 A.8.
+    clock: ClockRate,
+    /// In ticks of the clock, scaled by 16 as in RFC 3550 A.8.
     scaled: u64,
 }
 
-/// Most units that one packet adds to the jitter: a pause or a jump of the timestamp is no jitter.
+/// Most units of 1/8000 s that one packet adds to the jitter: a pause or a jump of the timestamp is no jitter.
 const JITTER_STEP_MAX: u32 = 1000 * UNITS_PER_MS;
 
 impl LegStats {
@@ -146,9 +153,16 @@ pub fn mos(loss: f32, jitter_ms: f32, round_trip: Option<Duration>) -> f32 {
 }
 
 impl Reception {
-    /// Counts a packet of a source; a different source is counted anew. `timed` is whether its timestamp tells when
-    /// it was sampled, which that of an event packet does not.
-    pub(crate) fn count(&mut self, now: Instant, ssrc: u32, sequence: u16, timestamp: u32, timed: bool) {
+    /// Counts a packet of a source; a different source is counted anew. `clock` is that of its timestamp; none where
+    /// that does not tell when it was sampled, as of an event packet.
+    pub(crate) fn count(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        sequence: u16,
+        timestamp: u32,
+        clock: Option<ClockRate>,
+    ) {
         match self.source.as_mut().filter(|source| source.ssrc == ssrc) {
             Some(source) => {
                 let step = sequence.wrapping_sub(source.highest as u16).cast_signed();
@@ -159,8 +173,8 @@ impl Reception {
             }
             None => self.begin(ssrc, sequence),
         }
-        if timed {
-            self.jitter.count(now, timestamp);
+        if let Some(clock) = clock {
+            self.jitter.count(now, timestamp, clock);
         }
     }
 
@@ -180,7 +194,7 @@ impl Reception {
     }
 
     pub(crate) fn jitter_ms(&self) -> f32 {
-        (self.jitter.scaled / 16) as f32 / UNITS_PER_MS as f32
+        (self.jitter.scaled / 16) as f32 / (UNITS_PER_MS * self.jitter.clock.ticks_per_unit()) as f32
     }
 
     /// Returns what to report of the source, and begins the next interval.
@@ -217,12 +231,17 @@ impl Source {
 }
 
 impl Jitter {
-    fn count(&mut self, now: Instant, timestamp: u32) {
+    fn count(&mut self, now: Instant, timestamp: u32, clock: ClockRate) {
+        if clock != self.clock {
+            *self = Self { clock, ..Self::default() };
+        }
+        let ticks_per_unit = u64::from(clock.ticks_per_unit());
         if let Some((arrival, sampled)) = self.last {
-            let arrived = frame::units(now.saturating_duration_since(arrival)).cast_signed();
+            let units = frame::units(now.saturating_duration_since(arrival));
+            let arrived = units.saturating_mul(ticks_per_unit).cast_signed();
             let deviation =
                 (arrived - i64::from(timestamp.wrapping_sub(sampled).cast_signed())).unsigned_abs();
-            if deviation <= u64::from(JITTER_STEP_MAX) {
+            if deviation <= u64::from(JITTER_STEP_MAX) * ticks_per_unit {
                 self.scaled = self.scaled + deviation - ((self.scaled + 8) >> 4);
             }
         }
@@ -240,14 +259,14 @@ mod tests {
         let now = first_instant();
         let mut reception = Reception::default();
         for sequence in [65_533, 65_534, 1, 0, 4] {
-            reception.count(now, 1, sequence, 0, false);
+            reception.count(now, 1, sequence, 0, None);
         }
         assert_eq!(reception.lost(), 3, "65535, 2 and 3");
         let report = reception.report().unwrap();
         assert_eq!(report.cumulative_lost, 3);
         assert_eq!(report.fraction_lost, (3 * 256 / 8) as u8);
         assert_eq!(report.highest_sequence, 65_536 + 4);
-        reception.count(now, 1, 5, 0, false);
+        reception.count(now, 1, 5, 0, None);
         assert_eq!(reception.report().unwrap().fraction_lost, 0, "nothing was lost since the last report");
     }
 
@@ -255,9 +274,9 @@ mod tests {
     fn a_new_source_does_not_count_as_loss() {
         let now = first_instant();
         let mut reception = Reception::default();
-        reception.count(now, 1, 10, 0, false);
-        reception.count(now, 1, 12, 0, false);
-        reception.count(now, 2, 40_000, 0, false);
+        reception.count(now, 1, 10, 0, None);
+        reception.count(now, 1, 12, 0, None);
+        reception.count(now, 2, 40_000, 0, None);
         assert_eq!(reception.lost(), 1);
         assert_eq!(reception.report().unwrap().ssrc, 2);
     }
@@ -267,14 +286,20 @@ mod tests {
         let mut now = first_instant();
         let mut reception = Reception::default();
         for packet in 0..100 {
-            reception.count(now, 1, packet, u32::from(packet) * 160, true);
+            reception.count(now, 1, packet, u32::from(packet) * 160, Some(ClockRate::Hz8000));
             now += Duration::from_millis(20);
         }
         assert_eq!(reception.jitter_ms(), 0.0);
         // Every other packet is 10 ms late, so that each step deviates by 10 ms.
         for packet in 100..600 {
             let late = if packet % 2 == 0 { 10 } else { 0 };
-            reception.count(now + Duration::from_millis(late), 1, packet, u32::from(packet) * 160, true);
+            reception.count(
+                now + Duration::from_millis(late),
+                1,
+                packet,
+                u32::from(packet) * 160,
+                Some(ClockRate::Hz8000),
+            );
             now += Duration::from_millis(20);
         }
         assert!((reception.jitter_ms() - 10.0).abs() < 1.0, "{}", reception.jitter_ms());

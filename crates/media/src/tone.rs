@@ -188,8 +188,7 @@ fn loudest(samples: &[i16], frequencies_hz: [f64; 4]) -> (usize, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::g711;
-    use trunkline_model::Codec;
+    use crate::g711::{self, Law};
 
     fn samples(tone: Tone, count: usize) -> Vec<i16> {
         let mut block = vec![0; count];
@@ -203,16 +202,16 @@ mod tests {
         assert!(signal_to_noise_db(&tone, 1000.0) > 60.0);
         assert!((power_at(&tone, 1000.0).sqrt() - ZERO_DBM0).abs() < 10.0);
         // The sequence of G.711 table 5 for the digital milliwatt peaks at the codes 0x0b and 0x1e of µ-law.
-        let coded: Vec<u8> = tone.iter().take(8).map(|&sample| g711::compress(Codec::Pcmu, sample)).collect();
+        let coded: Vec<u8> = tone.iter().take(8).map(|&sample| g711::compress(Law::Mu, sample)).collect();
         assert_eq!(coded.iter().map(|code| code & 0x70).max(), Some(0x70));
     }
 
     #[test]
     fn g711_keeps_a_tone_well_above_its_noise() {
-        for codec in [Codec::Pcmu, Codec::Pcma] {
+        for law in [Law::Mu, Law::A] {
             let heard: Vec<i16> = samples(Tone::MILLIWATT, 800)
                 .into_iter()
-                .map(|sample| g711::expand(codec, g711::compress(codec, sample)))
+                .map(|sample| g711::expand(law, g711::compress(law, sample)))
                 .collect();
             assert!(signal_to_noise_db(&heard, 1000.0) > 33.0);
             assert!(signal_to_noise_db(&heard, 1500.0) < -30.0);
@@ -235,8 +234,7 @@ mod tests {
         let dialled: Vec<Event> = "112233A456B789C*0##D".chars().filter_map(Event::from_digit).collect();
         for &key in &dialled {
             let press = samples(Tone::key(key).unwrap(), 600);
-            recording
-                .extend(press.iter().map(|&s| g711::expand(Codec::Pcmu, g711::compress(Codec::Pcmu, s))));
+            recording.extend(press.iter().map(|&s| g711::expand(Law::Mu, g711::compress(Law::Mu, s))));
             recording.extend([0; 400]);
         }
         assert_eq!(keys_in(&recording), dialled);

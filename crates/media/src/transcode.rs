@@ -1,180 +1,66 @@
-//! From the codec and packet time of one leg to those of another.
+//! From the codec and packet time of one leg to those of another, as packets arrive.
+//!
+//! | what comes | what the peer takes | what happens | module |
+//! |---|---|---|---|
+//! | G.711 | G.711 | bytes by table, packets cut anew | [`packetizer`] |
+//! | G.711 | Opus | cut to 20 ms, coded; what was lost is made up | [`encode`], [`conceal`] |
+//! | Opus | G.711 | decoded; what was lost is recovered or made up; packets cut anew | [`decode`] |
+//! | comfort noise | Opus | noise of that level while it lasts | [`noise`] |
+//! | Opus that pauses | G.711 | comfort noise where agreed, else the decoder's noise while it lasts | [`decode`] |
+//! | Opus | Opus | untouched | |
+//!
+//! Telephone events pass beside all this.
 
-use crate::frame::{PAYLOAD_BYTES_MAX, UNITS_PER_MS};
-use crate::g711;
-use std::time::{Duration, Instant};
-use trunkline_model::Codec;
+pub(crate) mod conceal;
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod noise;
+pub(crate) mod packetizer;
 
-/// Appends coded audio to `out`, converted from one law to the other where they differ.
-pub fn convert_into(from: Codec, to: Codec, payload: &[u8], out: &mut Vec<u8>) {
-    if from == to {
-        out.extend_from_slice(payload);
-    } else {
-        out.extend(payload.iter().map(|&coded| g711::convert(from, to, coded)));
-    }
-}
+pub(crate) use conceal::Concealer;
+pub(crate) use decode::OpusInput;
+pub(crate) use encode::OpusOutput;
+pub(crate) use noise::Noise;
+pub(crate) use packetizer::{Chunk, Packetizer};
 
-/// Cuts audio into packets of one length.
+use crate::frame::{Frame, StreamId, UNITS_PER_MS};
+
+/// Samples in 20 ms.
+pub(crate) const FRAME_SAMPLES: usize = 20 * UNITS_PER_MS as usize;
+
+/// Most samples that are made up in place of packets that never came.
 ///
-/// Audio that comes in the right length passes through. Else it waits until there is enough; what is incomplete goes
-/// out short when the audio does not go on where it stopped.
+/// They are made when the packet after the gap comes, so those at the beginning of a longer gap would be of no use: the
+/// far end has made up its own by then.
+pub(crate) const CONCEALED_MAX: usize = 60 * UNITS_PER_MS as usize;
+
+/// Follows a stream of frames, to know what is missing of it.
 #[derive(Debug, Default)]
-pub(crate) struct Packetizer {
-    waiting: Vec<u8>,
-    head: Option<Head>,
+struct Follower {
+    stream: Option<StreamId>,
+    /// Media time after the last frame.
+    next: u64,
 }
 
-/// A packet's worth of audio.
+/// What is between a frame and the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Chunk<'a> {
-    pub(crate) timestamp: u32,
-    pub(crate) marker: bool,
-    pub(crate) codec: Codec,
-    pub(crate) payload: &'a [u8],
+enum Gap {
+    /// Nothing is before it: the stream is new.
+    NewStream,
+    /// So much media time, maybe none.
+    Time(u64),
 }
 
-/// What is known of the first waiting sample.
-#[derive(Debug, Clone, Copy)]
-struct Head {
-    timestamp: u32,
-    marker: bool,
-    codec: Codec,
-    since: Instant,
-}
-
-/// How much longer than a packet time incomplete audio waits for the rest.
-const PATIENCE: Duration = Duration::from_millis(20);
-
-impl Packetizer {
-    /// Takes audio and sends what is complete. `ptime_ms` is the packet time wanted.
-    pub(crate) fn push(
-        &mut self,
-        now: Instant,
-        ptime_ms: u16,
-        chunk: Chunk<'_>,
-        send: &mut impl FnMut(Chunk<'_>),
-    ) {
-        let length = packet_length(ptime_ms);
-        if self.head.is_some_and(|head| chunk.marker || !head.is_followed_by(&chunk, self.waiting.len())) {
-            self.flush(send);
+impl Follower {
+    fn gap_before(&mut self, frame: &Frame<'_>) -> Gap {
+        if self.stream.replace(frame.stream) != Some(frame.stream) {
+            self.next = frame.timestamp;
+            return Gap::NewStream;
         }
-        if self.head.is_none() && chunk.payload.len() == length {
-            send(chunk);
-            return;
-        }
-        let head = Head { timestamp: chunk.timestamp, marker: chunk.marker, codec: chunk.codec, since: now };
-        self.head.get_or_insert(head);
-        self.waiting.extend_from_slice(chunk.payload);
-        self.send_complete(now, length, send);
+        Gap::Time(frame.timestamp.saturating_sub(self.next))
     }
 
-    /// Sends what waits, complete or not.
-    pub(crate) fn flush(&mut self, send: &mut impl FnMut(Chunk<'_>)) {
-        if let Some(head) = self.head.take()
-            && !self.waiting.is_empty()
-        {
-            send(head.chunk(&self.waiting));
-        }
-        self.waiting.clear();
-    }
-
-    /// Forgets what waits.
-    pub(crate) fn abandon(&mut self) {
-        self.head = None;
-        self.waiting.clear();
-    }
-
-    /// When incomplete audio stops waiting for the rest.
-    pub(crate) fn poll_timeout(&self, ptime_ms: u16) -> Option<Instant> {
-        self.head.map(|head| head.since + Duration::from_millis(u64::from(ptime_ms)) + PATIENCE)
-    }
-
-    fn send_complete(&mut self, now: Instant, length: usize, send: &mut impl FnMut(Chunk<'_>)) {
-        let mut sent = 0;
-        for payload in self.waiting.chunks_exact(length) {
-            let Some(head) = &mut self.head else { return };
-            send(head.chunk(payload));
-            head.timestamp = head.timestamp.wrapping_add(payload.len() as u32);
-            head.marker = false;
-            head.since = now;
-            sent += payload.len();
-        }
-        self.waiting.drain(..sent);
-        if self.waiting.is_empty() {
-            self.head = None;
-        }
-    }
-}
-
-impl Head {
-    fn is_followed_by(&self, chunk: &Chunk<'_>, waiting: usize) -> bool {
-        self.codec == chunk.codec && self.timestamp.wrapping_add(waiting as u32) == chunk.timestamp
-    }
-
-    fn chunk<'a>(&self, payload: &'a [u8]) -> Chunk<'a> {
-        Chunk { timestamp: self.timestamp, marker: self.marker, codec: self.codec, payload }
-    }
-}
-
-/// Returns the samples in a packet, at least 10 ms and no more than a packet takes.
-fn packet_length(ptime_ms: u16) -> usize {
-    (usize::from(ptime_ms) * UNITS_PER_MS as usize).clamp(10 * UNITS_PER_MS as usize, PAYLOAD_BYTES_MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use trunkline_model::clock::first_instant;
-
-    /// Pushes frames of (timestamp, samples, marker) and returns the packets that came out, the last by flushing.
-    fn reframed(ptime_ms: u16, frames: &[(u32, usize, bool)]) -> Vec<(u32, usize, bool)> {
-        let mut packets = Vec::new();
-        let mut packetizer = Packetizer::default();
-        let mut send = |chunk: Chunk<'_>| {
-            for (place, &sample) in (chunk.timestamp..).zip(chunk.payload) {
-                assert_eq!(sample, place as u8, "each sample keeps its time");
-            }
-            packets.push((chunk.timestamp, chunk.payload.len(), chunk.marker));
-        };
-        for &(timestamp, samples, marker) in frames {
-            let payload: Vec<u8> = (timestamp..).take(samples).map(|place| place as u8).collect();
-            let chunk = Chunk { timestamp, marker, codec: Codec::Pcmu, payload: &payload };
-            packetizer.push(first_instant(), ptime_ms, chunk, &mut send);
-        }
-        packetizer.flush(&mut send);
-        packets
-    }
-
-    #[test]
-    fn the_right_length_passes_through() {
-        assert_eq!(reframed(20, &[(0, 160, true), (160, 160, false)]), [(0, 160, true), (160, 160, false)]);
-    }
-
-    #[test]
-    fn thirty_becomes_twenty() {
-        assert_eq!(
-            reframed(20, &[(0, 240, true), (240, 240, false)]),
-            [(0, 160, true), (160, 160, false), (320, 160, false)]
-        );
-    }
-
-    #[test]
-    fn ten_becomes_thirty_and_thirty_becomes_ten() {
-        assert_eq!(
-            reframed(30, &[(0, 80, true), (80, 80, false), (160, 80, false), (240, 80, false)]),
-            [(0, 240, true), (240, 80, false)]
-        );
-        assert_eq!(reframed(10, &[(0, 240, true)]), [(0, 80, true), (80, 80, false), (160, 80, false)]);
-    }
-
-    #[test]
-    fn a_gap_or_a_new_spurt_sends_what_waits_short() {
-        assert_eq!(
-            reframed(
-                20,
-                &[(0, 80, true), (160, 80, false), (240, 80, false), (320, 80, false), (400, 80, true)]
-            ),
-            [(0, 80, true), (160, 160, false), (320, 80, false), (400, 80, true)]
-        );
+    fn follow(&mut self, timestamp: u64, samples: usize) {
+        self.next = timestamp.saturating_add(samples as u64);
     }
 }

@@ -4,7 +4,7 @@ mod world;
 
 use proptest::prelude::*;
 use trunkline_media::dtmf::{EventPayload, keys_of};
-use trunkline_media::{DigitTiming, Event, g711, tone};
+use trunkline_media::{DigitTiming, Event, Law, g711, tone};
 use trunkline_model::Codec;
 use world::{Got, LEFT, Peer, RIGHT, World, negotiated};
 
@@ -431,7 +431,7 @@ fn a_peer_without_telephone_events_hears_the_tones() {
         let place = got.timestamp.wrapping_sub(first) as usize;
         for (sample, &coded) in heard[place..].iter_mut().zip(&got.payload) {
             // What the peer talks is a steady 0x55, which is no key.
-            *sample = g711::expand(Codec::Pcma, coded);
+            *sample = g711::expand(Law::A, coded);
         }
     }
     assert_eq!(tone::keys_in(&heard), keys_of("11D07*"));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trunkline_media::tone::{self, Tone, ToneGenerator};
-use trunkline_media::{Channel, DigitTiming, FrameBody, Player, Recorder, RtpLeg, Sound, StreamId, wav};
+use trunkline_media::{Channel, DigitTiming, FrameBody, Law, Player, Recorder, RtpLeg, Sound, StreamId, wav};
 use trunkline_model::Codec;
 use trunkline_model::clock::first_instant;
 use world::{address, leg, negotiated};
@@ -166,8 +166,8 @@ fn a_recording_is_the_file_that_was_played() {
     call.run(1500);
     let heard = wav::read(&wav::write(call.callee.recorder.samples()).unwrap()[..]).unwrap();
     let through_g711 = |&sample: &i16| {
-        let coded = trunkline_media::g711::compress(Codec::Pcmu, sample);
-        trunkline_media::g711::expand(Codec::Pcmu, coded)
+        let coded = trunkline_media::g711::compress(Law::Mu, sample);
+        trunkline_media::g711::expand(Law::Mu, coded)
     };
     assert_eq!(heard[..8000], speech.iter().map(through_g711).collect::<Vec<_>>());
 }

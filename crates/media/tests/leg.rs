@@ -3,7 +3,9 @@
 mod world;
 
 use std::time::Duration;
-use trunkline_media::{Channel, DigitTiming, Direction, Frame, FrameBody, LegTimer, StreamId, g711, rtcp};
+use trunkline_media::{
+    Channel, DigitTiming, Direction, Frame, FrameBody, Law, LegTimer, StreamId, g711, rtcp,
+};
 use trunkline_model::Codec;
 use trunkline_model::clock::first_instant;
 use world::{LEFT, Peer, RIGHT, World, address, leg, negotiated};
@@ -41,8 +43,7 @@ fn one_law_becomes_the_other_and_packets_the_length_that_the_peer_wants() {
     world.assert_continuous();
     assert!(world.got.iter().all(|got| got.payload_type == 0 && got.payload.len() == 160));
     assert!(world.got.windows(2).all(|pair| pair[0].timestamp.wrapping_add(160) == pair[1].timestamp));
-    let expected: Vec<u8> =
-        samples.iter().map(|&coded| g711::convert(Codec::Pcma, Codec::Pcmu, coded)).collect();
+    let expected: Vec<u8> = samples.iter().map(|&coded| g711::convert(Law::A, Law::Mu, coded)).collect();
     let got: Vec<u8> = world.got.iter().flat_map(|got| got.payload.clone()).collect();
     assert_eq!(got, expected);
 }
@@ -329,7 +330,7 @@ fn a_move_by_re_invite_keeps_source_and_numbers() {
         world.got[5..].iter().all(|got| got.to == address("198.51.100.9:30000") && got.payload_type == 8)
     );
     assert!(world.got[5].marker);
-    assert_eq!(world.got[5].payload, [g711::convert(Codec::Pcmu, Codec::Pcma, 0x55); 160]);
+    assert_eq!(world.got[5].payload, [g711::convert(Law::Mu, Law::A, 0x55); 160]);
     assert!(world.got.windows(2).all(|pair| pair[0].timestamp.wrapping_add(160) == pair[1].timestamp));
 }
 
@@ -386,6 +387,7 @@ fn the_round_trip_is_what_the_peers_report_says() {
             stream: StreamId(1),
             timestamp: n * 160,
             marker: false,
+            lost: 0,
             body: FrameBody::Audio { codec: Codec::Pcmu, payload: &[1; 160] },
         };
         far.send(at, &frame);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use std::net::SocketAddr;
 use trunkline_media::offer::Error;
-use trunkline_media::{Accepted, Direction, Local, MediaSession, Payload, Sdp, Wish};
+use trunkline_media::{Accepted, ClockRate, Direction, Local, MediaSession, Payload, Sdp, Wish};
 use trunkline_model::{Codec, MediaPolicy};
 
 #[test]
@@ -61,9 +61,9 @@ fn an_answer_has_only_formats_of_the_offer_under_its_numbers() {
     assert!(answer.contains("\r\nm=image 0 udptl t38\r\n"), "{answer}");
     assert_eq!(answer.matches("telephone-event").count(), 1);
     let negotiated = ours.negotiated().unwrap();
-    assert_eq!(negotiated.receive.payload(96), Some(Payload::TelephoneEvent));
+    assert_eq!(negotiated.receive.payload(96), Some(Payload::TelephoneEvent(ClockRate::Hz8000)));
     assert_eq!(negotiated.receive.payload(101), None);
-    assert_eq!(negotiated.send.telephone_event(), Some(96));
+    assert_eq!(negotiated.send.telephone_event(), Some((96, ClockRate::Hz8000)));
     assert_eq!(negotiated.send.audio(), Some((8, Codec::Pcma)));
 }
 
@@ -99,7 +99,7 @@ fn of_two_event_lines_the_one_with_the_clock_of_the_audio_is_taken() {
     let mut ours = session(20000);
     let answer = text(&ours.answer_to(&fixture("two_event_clocks"), Wish::default()).unwrap());
     assert!(answer.contains("m=audio 20000 RTP/AVP 8 98\r\n"), "{answer}");
-    assert_eq!(ours.negotiated().unwrap().send.telephone_event(), Some(98));
+    assert_eq!(ours.negotiated().unwrap().send.telephone_event(), Some((98, ClockRate::Hz8000)));
 }
 
 #[test]
@@ -128,8 +128,9 @@ fn an_answer_with_other_numbers_makes_each_side_use_the_other_ones() {
     ours.accept_answer(answer.as_bytes()).unwrap();
 
     let negotiated = ours.negotiated().unwrap();
-    assert_eq!(negotiated.send.telephone_event(), Some(110), "sent under the number the peer chose");
-    assert_eq!(negotiated.receive.payload(101), Some(Payload::TelephoneEvent), "received under ours");
+    let events = Payload::TelephoneEvent(ClockRate::Hz8000);
+    assert_eq!(negotiated.send.number(events), Some(110), "sent under the number the peer chose");
+    assert_eq!(negotiated.receive.payload(101), Some(events), "received under ours");
     assert_eq!(negotiated.send.payload(9), None, "what was not offered is not used");
     assert_eq!(negotiated.send.audio(), Some((8, Codec::Pcma)));
 }
@@ -610,7 +611,7 @@ fn reading_an_offer_changes_nothing_and_tells_what_the_peer_wants() {
     let ours = session(20000);
     let view = ours.read_offer(&fixture("carrier_offer")).unwrap();
     assert_eq!((view.direction, view.codec()), (Direction::SendRecv, Some(Codec::Pcmu)));
-    assert_eq!(view.formats.unwrap().telephone_event(), Some(101));
+    assert_eq!(view.formats.unwrap().telephone_event(), Some((101, ClockRate::Hz8000)));
     assert_eq!(ours.read_offer(&fixture("t38")), Err(Error::NoAudio));
 }
 

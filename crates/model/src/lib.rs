@@ -8,6 +8,7 @@
 //! | names of calls, legs, bridges, trunks and nodes | [`id`] |
 //! | why a call ended, and whose fault | [`cause`] |
 //! | a trunk, its gateways, and what may be dialled over it | [`trunk`] |
+//! | a user, as signalling names it | [`user`] |
 //! | a phone number in the inventory | [`number`] |
 //! | what is kept about a call once it is over | [`record`] |
 //! | what customers are told, and its JSON | [`event`] |
@@ -22,6 +23,7 @@ pub mod number;
 pub mod record;
 pub mod timestamp;
 pub mod trunk;
+pub mod user;
 
 pub use cause::{Cause, Party, Q850, Stage};
 pub use e164::{E164, InvalidE164};
@@ -29,6 +31,7 @@ pub use id::{BridgeId, CallId, InvalidId, LegId, NodeId, TrunkId};
 pub use number::{AssignmentType, Capability, NumberState, NumberType, SubscriptionClass, UnknownWord};
 pub use record::{CallRecord, LegQuality, Signalling};
 pub use trunk::{
-    Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, PatternRoute, Reliability, SessionTimerPolicy,
-    Transport, Trunk, TrunkMatch,
+    Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, OpusPolicy, PatternRoute, Prefer, Reliability, Ring, RingOrder,
+    SessionTimerPolicy, Transport, Trunk, TrunkMatch, UserRoute,
 };
+pub use user::{InvalidUserAddress, UserAddress};

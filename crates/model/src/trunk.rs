@@ -2,6 +2,7 @@
 
 use crate::e164::E164;
 use crate::id::TrunkId;
+use crate::user::UserAddress;
 use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -108,6 +109,34 @@ pub struct MediaPolicy {
     pub latch: Vec<IpNet>,
     /// A call without any RTP for this long is ended, unless it is on hold; none for never.
     pub silence_max: Option<Duration>,
+    /// Which codec is used where the peer has several.
+    pub prefer: Prefer,
+    /// How we code Opus.
+    pub opus: OpusPolicy,
+}
+
+/// Which of several codecs that a peer has is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefer {
+    /// Opus, where the peer has it: it stands loss.
+    #[default]
+    Quality,
+    /// That of the other leg: its packets then pass untouched, which costs next to nothing.
+    Passthrough,
+}
+
+/// How we code Opus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpusPolicy {
+    /// Effort, 0 to 10; less under load.
+    pub complexity: u8,
+    /// Bits a second; less where the peer asks for less.
+    pub bitrate_bps: u32,
+    /// Whether packets carry a copy of the one before where the peer makes use of it and reports loss.
+    pub fec: bool,
+    /// Whether silence is not sent where the peer prefers that.
+    pub dtx: bool,
 }
 
 /// An audio codec that we speak.
@@ -119,6 +148,9 @@ pub enum Codec {
     /// G.711 A-law, static payload type 8.
     #[serde(rename = "PCMA")]
     Pcma,
+    /// Opus (RFC 6716, RFC 7587).
+    #[serde(rename = "OPUS")]
+    Opus,
 }
 
 /// When a gateway counts as down, and as up again.
@@ -165,6 +197,43 @@ pub struct DidRoute {
     pub dial: Option<String>,
 }
 
+/// A number of ours whose calls ring at users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRoute {
+    /// The number.
+    pub did: E164,
+    /// Who is called.
+    pub ring: Ring,
+    /// Trunks that take the call when no user does, in the order they are tried; may be none.
+    pub trunks: Vec<TrunkId>,
+    /// What is dialled there; the number itself when none.
+    pub dial: Option<String>,
+}
+
+/// Users that are called, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    /// The users.
+    pub users: Vec<UserAddress>,
+    /// Which of them are called at once.
+    pub order: RingOrder,
+    /// How long each of them, or all together, may ring.
+    pub ring_max: Duration,
+    /// Who is called when none of them takes the call, before any trunk.
+    pub overflow: Option<UserAddress>,
+}
+
+/// Which users ring at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RingOrder {
+    /// All of them; the first who answers has the call.
+    #[default]
+    Together,
+    /// One after the other.
+    InOrder,
+}
+
 /// Numbers by their first digits, and where calls for them go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatternRoute {
@@ -186,6 +255,7 @@ impl Codec {
         match self {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::Opus => "opus",
         }
     }
 }
@@ -246,7 +316,16 @@ impl Default for MediaPolicy {
             comfort_noise: true,
             latch: Vec::new(),
             silence_max: None,
+            prefer: Prefer::default(),
+            opus: OpusPolicy::default(),
         }
+    }
+}
+
+impl Default for OpusPolicy {
+    fn default() -> Self {
+        // Above 24 kb/s nothing is gained at 8 kHz; above complexity 5 little.
+        Self { complexity: 5, bitrate_bps: 24_000, fec: true, dtx: true }
     }
 }
 

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use trunkline_media::RtpLeg;
 use trunkline_media::dtmf::{Event, EventPhase};
 use trunkline_media::frame::{Frame, FrameBody, StreamId};
-use trunkline_media::g711;
+use trunkline_media::g711::{self, Law};
 use trunkline_media::play::{Player, Sound};
 use trunkline_media::record::Recorder;
 use trunkline_media::tone::Tone;
-use trunkline_model::Codec;
 
 /// Plays into a leg and listens to it.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ pub(crate) fn announcement() -> Arc<[i16]> {
 /// Recorded speech, G.711 µ-law.
 static ANNOUNCEMENT: LazyLock<Arc<[i16]>> = LazyLock::new(|| {
     let coded = include_bytes!("../../../fixtures/audio/callee.pcmu");
-    coded.iter().map(|&byte| g711::expand(Codec::Pcmu, byte)).collect()
+    coded.iter().map(|&byte| g711::expand(Law::Mu, byte)).collect()
 });
 
 impl Voice {
@@ -100,7 +99,7 @@ impl Voice {
             if self.role != Role::Echo {
                 continue;
             }
-            let Frame { stream, timestamp, marker, body } = frame;
+            let Frame { stream, timestamp, marker, lost, body } = frame;
             let body = match body {
                 FrameBody::Audio { codec, payload } => {
                     FrameBody::Audio { codec, payload: keep(&mut self.echoed, payload) }
@@ -110,7 +109,7 @@ impl Voice {
                     FrameBody::ComfortNoise { payload: keep(&mut self.echoed, payload) }
                 }
             };
-            leg.send(now, &Frame { stream, timestamp, marker, body });
+            leg.send(now, &Frame { stream, timestamp, marker, lost, body });
         }
         if self.role == Role::Echo {
             return;

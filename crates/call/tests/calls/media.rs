@@ -2,8 +2,7 @@
 
 use crate::world::{CALLEE, CALLER, STRANGER, Setup, World};
 use trunkline_call::{CallEvent, Side};
-use trunkline_media::g711;
-use trunkline_model::Codec;
+use trunkline_media::g711::{self, Law};
 
 #[test]
 fn each_side_speaks_its_own_law() {
@@ -20,7 +19,7 @@ fn each_side_speaks_its_own_law() {
     let heard = world.heard(CALLEE, 6000);
     assert_eq!(heard.len(), 20);
     for (n, (payload_type, _, _, first, length)) in heard.iter().enumerate() {
-        let expected = g711::convert(Codec::Pcmu, Codec::Pcma, n as u8);
+        let expected = g711::convert(Law::Mu, Law::A, n as u8);
         assert_eq!((*payload_type, *first, *length), (8, expected, 160));
     }
     let steps: Vec<_> = heard.windows(2).map(|pair| (pair[1].1 - pair[0].1, pair[1].2 - pair[0].2)).collect();

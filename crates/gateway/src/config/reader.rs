@@ -5,13 +5,13 @@
 
 use ipnet::IpNet;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use trunkline_model::{Codec, E164, Host, Transport, TrunkId};
+use trunkline_model::{Codec, E164, Host, Prefer, Transport, TrunkId};
 
 /// Something in a configuration file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +127,22 @@ impl<'a, 'i> Section<'a, 'i> {
             }
         }
         Some(items)
+    }
+
+    /// Reads a table whose keys are the operator's own, each with a text.
+    pub(super) fn texts(&mut self, key: &'static str) -> BTreeMap<String, String> {
+        let section = self.section(key);
+        let entries = section.table.into_iter().flatten().filter_map(|(name, value)| {
+            let name = name.get_ref().to_string();
+            match String::read(value.get_ref()) {
+                Ok(text) => Some((name, text)),
+                Err(message) => {
+                    section.findings.add(value.span(), section.path_of(&name.escape_debug().to_string()), message);
+                    None
+                }
+            }
+        });
+        entries.collect()
     }
 
     /// Opens a table below this one; an absent one reads as empty.
@@ -313,10 +329,21 @@ impl Value for E164 {
 
 impl Value for Codec {
     fn read(value: &DeValue<'_>) -> Result<Self, String> {
-        match text(value, "PCMU or PCMA")? {
+        match text(value, "PCMU, PCMA or OPUS")? {
             "PCMU" => Ok(Self::Pcmu),
             "PCMA" => Ok(Self::Pcma),
-            other => Err(format!("{other:?} is not a codec we speak: PCMU or PCMA")),
+            "OPUS" => Ok(Self::Opus),
+            other => Err(format!("{other:?} is not a codec we speak: PCMU, PCMA or OPUS")),
+        }
+    }
+}
+
+impl Value for Prefer {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        match text(value, "quality or passthrough")? {
+            "quality" => Ok(Self::Quality),
+            "passthrough" => Ok(Self::Passthrough),
+            other => Err(format!("{other:?} is neither quality nor passthrough")),
         }
     }
 }

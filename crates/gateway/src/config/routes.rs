@@ -5,7 +5,7 @@ use super::{check, positive, seconds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_model::{
-    Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, PatternRoute, Reliability, SessionTimerPolicy,
+    Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, OpusPolicy, PatternRoute, Reliability, SessionTimerPolicy,
     Transport, Trunk, TrunkId, TrunkMatch,
 };
 
@@ -101,9 +101,29 @@ fn media(mut section: Section<'_, '_>) -> MediaPolicy {
         comfort_noise: section.value("comfort_noise").unwrap_or(default.comfort_noise),
         latch: section.list("latch").unwrap_or_default(),
         silence_max: (silence > 0).then(|| Duration::from_secs(silence.into())),
+        prefer: section.value("prefer").unwrap_or(default.prefer),
+        opus: opus(section.section("opus")),
     };
     section.close();
     media
+}
+
+fn opus(mut section: Section<'_, '_>) -> OpusPolicy {
+    let default = OpusPolicy::default();
+    let policy = OpusPolicy {
+        complexity: section.value("complexity").unwrap_or(default.complexity),
+        bitrate_bps: section.value("bitrate_bps").unwrap_or(default.bitrate_bps),
+        fec: section.value("fec").unwrap_or(default.fec),
+        dtx: section.value("dtx").unwrap_or(default.dtx),
+    };
+    if policy.complexity > 10 {
+        section.problem("complexity", "is 0 to 10");
+    }
+    if !(6000..=128_000).contains(&policy.bitrate_bps) {
+        section.problem("bitrate_bps", "is 6000 to 128000");
+    }
+    section.close();
+    policy
 }
 
 fn failover_statuses(section: &mut Section<'_, '_>) -> BTreeSet<u16> {

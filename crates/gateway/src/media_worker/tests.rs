@@ -3,6 +3,7 @@ use crate::app::free_ports;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use trunkline_call::{Bridge, BridgeConfig, Gate, MediaSocket};
 use trunkline_media::{Direction, Negotiated, Payload, PayloadMap};
+use trunkline_media::opus::Settings;
 use trunkline_model::Codec;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -44,6 +45,7 @@ impl World {
             send: formats,
             receive: formats,
             direction: Direction::SendRecv,
+            opus: Settings::default(),
         };
         self.workers.update(id, BridgeCommand::Negotiated { side, negotiated });
     }

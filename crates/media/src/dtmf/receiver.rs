@@ -1,7 +1,7 @@
 //! Event packets in, each event told once and in order.
 
 use super::{Event, EventPayload, EventPhase, EventUpdate};
-use crate::frame::CLOCK_RATE;
+use crate::frame::ClockRate;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ pub(crate) struct EventReceiver {
 pub(crate) struct EventKey {
     pub(crate) ssrc: u32,
     pub(crate) timestamp: u32,
+    /// That of the event's durations.
+    pub(crate) clock: ClockRate,
 }
 
 /// News of an event, and when on the leg's media clock it began.
@@ -38,9 +40,9 @@ struct Current {
     event: Event,
     volume: u8,
     began_at: u64,
-    /// Length of the segments before this one (RFC 4733 §2.5.1.3).
+    /// Length of the segments before this one (RFC 4733 §2.5.1.3), in ticks.
     earlier_segments: u32,
-    /// Length of this segment so far.
+    /// Length of this segment so far, in ticks.
     duration: u32,
     last_packet: Instant,
 }
@@ -48,7 +50,7 @@ struct Current {
 #[derive(Debug)]
 struct Ended {
     key: EventKey,
-    /// Length of its last segment.
+    /// Length of its last segment, in ticks.
     duration: u16,
     /// When the last packet of it came, or when it ended without one.
     at: Instant,
@@ -66,19 +68,19 @@ const REPEATS_MAX: Duration = Duration::from_millis(500);
 /// How long an event that ended may go on after an outage.
 const ENDED_MEMORY: Duration = Duration::from_secs(5);
 
-/// How far behind an event a packet may be to be a late one of an earlier event: 2 s. Further back, its source has
-/// started its clock anew.
-const STRAGGLER_MAX: u32 = 2 * CLOCK_RATE;
+/// How far behind an event a packet may be to be a late one of an earlier event. Further back, its source has started
+/// its clock anew.
+const STRAGGLER_SECS_MAX: u32 = 2;
 
 /// Most updates between two polls: one packet ends one event and starts another, and a parent polls after each packet.
 const HEARD_MAX: usize = 8;
 
-/// Length of a full segment (RFC 4733 §2.5.1.3).
+/// Length of a full segment in ticks (RFC 4733 §2.5.1.3).
 const SEGMENT: u32 = 0xffff;
 
-/// How far from its full length the last packet heard of a segment may be when the next segment begins: 250 ms,
-/// five lost updates.
-const SEGMENT_SLACK: u32 = 2000;
+/// How far from its full length the last packet heard of a segment may be when the next segment begins: five lost
+/// updates.
+const SEGMENT_SLACK_MS: u32 = 250;
 
 impl EventReceiver {
     /// Takes one packet. `began_at` is its timestamp on the leg's media clock.
@@ -181,7 +183,19 @@ impl EventReceiver {
 impl Ended {
     /// Whether a packet is of this event or of one before it.
     fn is_behind(&self, key: EventKey) -> bool {
-        self.key.ssrc == key.ssrc && self.key.timestamp.wrapping_sub(key.timestamp) < STRAGGLER_MAX
+        self.key.is_soon_after(key)
+    }
+}
+
+impl EventKey {
+    /// Whether the other is of the same source and not far before this one.
+    fn is_soon_after(self, other: Self) -> bool {
+        let behind = self.timestamp.wrapping_sub(other.timestamp);
+        self.ssrc == other.ssrc && behind < STRAGGLER_SECS_MAX * self.clock.hz()
+    }
+
+    fn segment_slack(self) -> u32 {
+        SEGMENT_SLACK_MS * self.clock.hz() / 1000
     }
 }
 
@@ -193,8 +207,8 @@ impl Current {
         }
         let advance = key.timestamp.wrapping_sub(self.key.timestamp);
         let duration = u32::from(payload.duration);
-        let next_segment =
-            advance.abs_diff(SEGMENT) <= SEGMENT_SLACK && self.duration + SEGMENT_SLACK >= SEGMENT;
+        let slack = self.key.segment_slack();
+        let next_segment = advance.abs_diff(SEGMENT) <= slack && self.duration + slack >= SEGMENT;
         // Some senders move the timestamp with every packet of an event. Then it moves by as much as the duration
         // grows, which a second press of the key cannot do: its duration starts small again.
         let moving = duration > self.duration && advance == duration - self.duration;
@@ -206,10 +220,11 @@ impl Current {
         let before = self.total();
         let duration = u32::from(payload.duration);
         let advance = key.timestamp.wrapping_sub(self.key.timestamp);
-        if advance.abs_diff(SEGMENT) <= SEGMENT_SLACK {
+        let slack = self.key.segment_slack();
+        if advance.abs_diff(SEGMENT) <= slack {
             self.earlier_segments = self.earlier_segments.saturating_add(advance);
             self.duration = duration;
-        } else if duration < SEGMENT_SLACK && self.duration + SEGMENT_SLACK >= SEGMENT {
+        } else if duration < slack && self.duration + slack >= SEGMENT {
             // The sender let the duration wrap instead of starting a segment.
             self.earlier_segments = self.earlier_segments.saturating_add(SEGMENT + 1);
             self.duration = duration;
@@ -223,15 +238,17 @@ impl Current {
     }
 
     fn is_newer_than(&self, key: EventKey) -> bool {
-        key.ssrc == self.key.ssrc && self.key.timestamp.wrapping_sub(key.timestamp) < STRAGGLER_MAX
+        self.key.is_soon_after(key)
     }
 
+    /// Length of all segments, in ticks.
     fn total(&self) -> u32 {
         self.earlier_segments.saturating_add(self.duration)
     }
 
     fn update(&self, phase: EventPhase) -> EventUpdate {
-        EventUpdate { event: self.event, volume: self.volume, duration: self.total(), phase }
+        let duration = self.total() / self.key.clock.ticks_per_unit();
+        EventUpdate { event: self.event, volume: self.volume, duration, phase }
     }
 }
 
@@ -243,15 +260,16 @@ mod tests {
     struct Ear {
         receiver: EventReceiver,
         now: Instant,
+        clock: ClockRate,
     }
 
     impl Ear {
         fn new() -> Self {
-            Self { receiver: EventReceiver::default(), now: first_instant() }
+            Self { receiver: EventReceiver::default(), now: first_instant(), clock: ClockRate::Hz8000 }
         }
 
         fn packet(&mut self, event: u8, timestamp: u32, duration: u16, end: bool) -> &mut Self {
-            let key = EventKey { ssrc: 1, timestamp };
+            let key = EventKey { ssrc: 1, timestamp, clock: self.clock };
             let payload = EventPayload { event: Event(event), end, volume: 10, duration };
             self.receiver.handle_packet(self.now, key, u64::from(timestamp), payload);
             self.now += Duration::from_millis(20);
@@ -318,6 +336,24 @@ mod tests {
         assert_eq!(
             ear.heard(),
             [(Start, 9, 65_000), (Update, 9, 65_535), (Update, 9, 65_695), (End, 9, 66_535)]
+        );
+    }
+
+    #[test]
+    fn at_48_khz_a_segment_lasts_little_more_than_a_second() {
+        let mut ear = Ear::new();
+        ear.clock = ClockRate::Hz48000;
+        ear.packet(9, 1000, 960, false).packet(9, 1000, 65_280, false).packet(9, 1000, 65_535, false);
+        ear.packet(9, 66_535, 705, false).packet(9, 66_535, 1665, true);
+        assert_eq!(
+            ear.heard(),
+            [
+                (Start, 9, 160),
+                (Update, 9, 10_880),
+                (Update, 9, 10_922),
+                (Update, 9, 11_040),
+                (End, 9, 11_200)
+            ]
         );
     }
 

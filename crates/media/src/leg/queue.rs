@@ -22,39 +22,38 @@ pub enum Channel {
     Rtcp,
 }
 
-/// Datagrams back to back in one buffer, which is reused once all are taken.
-#[derive(Debug, Default)]
-pub(super) struct TransmitQueue {
+/// Packets back to back in one buffer, which is reused once all are taken. Each has a tag, such as where it goes.
+#[derive(Debug)]
+pub(super) struct PacketQueue<T> {
     bytes: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<(T, usize)>,
     taken: usize,
     offset: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    channel: Channel,
-    remote: SocketAddr,
-    length: usize,
 }
 
 /// Most bytes that wait. A parent drains after every call; one frame makes at most 20 packets of 10 ms.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
-impl TransmitQueue {
-    /// Adds a datagram; `write` appends its bytes. Does nothing when the queue is full, as a full socket would.
-    pub(super) fn push(&mut self, channel: Channel, remote: SocketAddr, write: impl FnOnce(&mut Vec<u8>)) {
+impl<T> Default for PacketQueue<T> {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), entries: Vec::new(), taken: 0, offset: 0 }
+    }
+}
+
+impl<T: Copy> PacketQueue<T> {
+    /// Adds a packet; `write` appends its bytes. Does nothing when the queue is full, as a full socket would.
+    pub(super) fn push(&mut self, tag: T, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         if start >= WAITING_BYTES_MAX {
             return;
         }
         write(&mut self.bytes);
         let length = self.bytes.len() - start;
-        self.entries.push(Entry { channel, remote, length });
+        self.entries.push((tag, length));
     }
 
-    pub(super) fn pop(&mut self) -> Option<Transmit<'_>> {
-        let Some(entry) = self.entries.get(self.taken) else {
+    pub(super) fn pop(&mut self) -> Option<(T, &[u8])> {
+        let Some(&(tag, length)) = self.entries.get(self.taken) else {
             self.entries.clear();
             self.bytes.clear();
             self.taken = 0;
@@ -63,8 +62,7 @@ impl TransmitQueue {
         };
         let start = self.offset;
         self.taken += 1;
-        self.offset += entry.length;
-        let bytes = self.bytes.get(start..self.offset)?;
-        Some(Transmit { channel: entry.channel, remote: entry.remote, bytes })
+        self.offset += length;
+        Some((tag, self.bytes.get(start..self.offset)?))
     }
 }

@@ -1,13 +1,15 @@
 //! Packets to frames.
 
 use crate::dtmf::{EventKey, EventPayload, EventPhase, EventReceiver};
-use crate::frame::{self, Frame, FrameBody, StreamId};
+use crate::frame::{self, ClockRate, Frame, FrameBody, StreamId};
 use crate::jitter::{Placed, Released, ReorderWindow, Slot};
 use crate::leg::{LegTimer, sooner};
 use crate::negotiated::{Negotiated, Payload, PayloadMap};
+use crate::opus;
 use crate::rtp::Packet;
 use crate::stats::{LegStats, Reception};
 use std::time::{Duration, Instant};
+use trunkline_model::Codec;
 
 /// Follows one source at a time, puts its packets in order and turns them into frames.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(super) struct Receiver {
     stream: StreamId,
     clock: MediaClock,
     window: ReorderWindow,
+    /// Packets that never came since the last frame of audio.
+    lost: u16,
     events: EventReceiver,
     reception: Reception,
 }
@@ -27,6 +31,8 @@ pub(super) struct Receiver {
 /// Unwraps the timestamps of the source.
 #[derive(Debug, Default)]
 struct MediaClock {
+    rate: ClockRate,
+    /// The last packet: when it came, its timestamp, and that unwrapped, in ticks.
     last: Option<(Instant, u32, u64)>,
 }
 
@@ -49,6 +55,7 @@ impl Receiver {
             stream: StreamId(stream),
             clock: MediaClock::default(),
             window: ReorderWindow::new(now),
+            lost: 0,
             events: EventReceiver::default(),
             reception: Reception::default(),
         }
@@ -89,21 +96,25 @@ impl Receiver {
                     stats.late += 1;
                     return;
                 }
-                self.place(now, packet, matches!(meaning, Some(Payload::Audio(_))), stats);
+                let clock = match meaning {
+                    Some(Payload::Audio(codec)) => Some(ClockRate::of(codec)),
+                    Some(Payload::ComfortNoise | Payload::TelephoneEvent(_)) | None => None,
+                };
+                self.place(now, packet, clock, stats);
             }
             // Some equipment sends events from a source of their own, beside the audio.
-            Some(Payload::TelephoneEvent) if self.ssrc.is_some_and(|ssrc| ssrc != packet.ssrc) => {
-                self.hear(now, packet.ssrc, packet.timestamp, packet.payload, stats);
+            Some(Payload::TelephoneEvent(clock)) if self.ssrc.is_some_and(|ssrc| ssrc != packet.ssrc) => {
+                self.hear(now, packet, clock, stats);
             }
-            Some(Payload::TelephoneEvent) => {
+            Some(Payload::TelephoneEvent(clock)) => {
                 self.ssrc = Some(packet.ssrc);
-                if self.place(now, packet, false, stats) != Placed::Kept {
+                if self.place(now, packet, None, stats) != Placed::Kept {
                     // Events know their own order; late is better than never.
-                    self.hear(now, packet.ssrc, packet.timestamp, packet.payload, stats);
+                    self.hear(now, packet, clock, stats);
                 }
             }
             None if self.ssrc == Some(packet.ssrc) => {
-                self.place(now, packet, false, stats);
+                self.place(now, packet, None, stats);
             }
             None => {}
         }
@@ -120,10 +131,12 @@ impl Receiver {
                     stream: self.stream,
                     timestamp: heard.began_at,
                     marker: matches!(heard.update.phase, EventPhase::Start | EventPhase::Whole),
+                    lost: 0,
                     body: FrameBody::Event(heard.update),
                 });
             }
             let released = self.window.pop(now)?;
+            self.lost = self.lost.saturating_add(released.lost);
             if let Some((timestamp, payload)) = self.identify(now, released, stats) {
                 break (released, timestamp, payload);
             }
@@ -133,9 +146,10 @@ impl Receiver {
             Payload::Audio(codec) => FrameBody::Audio { codec, payload: &slot.payload },
             Payload::ComfortNoise => FrameBody::ComfortNoise { payload: &slot.payload },
             // `identify` has given it to the event receiver.
-            Payload::TelephoneEvent => return None,
+            Payload::TelephoneEvent(_) => return None,
         };
-        Some(Frame { stream: self.stream, timestamp, marker: slot.marker, body })
+        let lost = std::mem::take(&mut self.lost);
+        Some(Frame { stream: self.stream, timestamp, marker: slot.marker, lost, body })
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -162,6 +176,7 @@ impl Receiver {
         if let Some(before) = self.ssrc.replace(ssrc) {
             self.retired = Some((before, now));
             self.begin_stream();
+            self.window.restart();
         }
         true
     }
@@ -169,10 +184,17 @@ impl Receiver {
     fn begin_stream(&mut self) {
         self.stream = StreamId(self.stream.0.wrapping_add(1));
         self.clock = MediaClock::default();
-        self.window.restart();
+        self.lost = 0;
     }
 
-    fn place(&mut self, now: Instant, packet: &Packet<'_>, timed: bool, stats: &mut LegStats) -> Placed {
+    /// Puts a packet in its place. `clock` is that of its timestamp, where it tells when it was sampled.
+    fn place(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        clock: Option<ClockRate>,
+        stats: &mut LegStats,
+    ) -> Placed {
         let placed = self.window.insert(now, packet);
         match placed {
             Placed::Kept => {}
@@ -180,14 +202,13 @@ impl Receiver {
             Placed::Late => stats.late += 1,
             Placed::Suspect => {}
             Placed::Restarted => {
-                self.stream = StreamId(self.stream.0.wrapping_add(1));
-                self.clock = MediaClock::default();
+                self.begin_stream();
                 self.reception.restart();
             }
         }
         match placed {
             Placed::Kept | Placed::Restarted | Placed::Late => {
-                self.reception.count(now, packet.ssrc, packet.sequence, packet.timestamp, timed);
+                self.reception.count(now, packet.ssrc, packet.sequence, packet.timestamp, clock);
             }
             Placed::Duplicate | Placed::Suspect => {}
         }
@@ -199,14 +220,28 @@ impl Receiver {
     fn identify(&mut self, now: Instant, released: Released, stats: &mut LegStats) -> Option<(u64, Payload)> {
         let &Slot { payload_type, timestamp, ssrc, ref payload, .. } = self.window.slot(released)?;
         match self.payloads?.payload(payload_type)? {
-            audio @ (Payload::Audio(_) | Payload::ComfortNoise) => {
-                Some((self.clock.unwrap(now, timestamp), audio))
+            Payload::Audio(Codec::Opus) if opus::samples(payload).is_none() => {
+                stats.malformed += 1;
+                None
             }
-            Payload::TelephoneEvent => {
+            Payload::Audio(codec) => {
+                let rate = ClockRate::of(codec);
+                if rate != self.clock.rate {
+                    // Timestamps of one clock say nothing on another (RFC 7160).
+                    self.begin_stream();
+                    self.clock.rate = rate;
+                }
+                Some((self.clock.unwrap(now, timestamp), Payload::Audio(codec)))
+            }
+            Payload::ComfortNoise => Some((self.clock.unwrap(now, timestamp), Payload::ComfortNoise)),
+            Payload::TelephoneEvent(clock) => {
                 let began_at = self.clock.unwrap_event(now, timestamp);
+                // What is missing here was of an event too.
+                self.lost = 0;
                 match EventPayload::parse(payload) {
                     Ok(event) => {
-                        self.events.handle_packet(now, EventKey { ssrc, timestamp }, began_at, event)
+                        let key = EventKey { ssrc, timestamp, clock };
+                        self.events.handle_packet(now, key, began_at, event);
                     }
                     Err(_) => stats.malformed += 1,
                 }
@@ -216,37 +251,44 @@ impl Receiver {
     }
 
     /// Takes an event packet past the window.
-    fn hear(&mut self, now: Instant, ssrc: u32, timestamp: u32, payload: &[u8], stats: &mut LegStats) {
+    fn hear(&mut self, now: Instant, packet: &Packet<'_>, clock: ClockRate, stats: &mut LegStats) {
+        let &Packet { ssrc, timestamp, payload, .. } = packet;
         let began_at = if self.ssrc == Some(ssrc) {
             self.clock.unwrap_event(now, timestamp)
         } else {
             self.clock.at(now)
         };
         match EventPayload::parse(payload) {
-            Ok(event) => self.events.handle_packet(now, EventKey { ssrc, timestamp }, began_at, event),
+            Ok(event) => {
+                self.events.handle_packet(now, EventKey { ssrc, timestamp, clock }, began_at, event);
+            }
             Err(_) => stats.malformed += 1,
         }
     }
 }
 
 impl MediaClock {
-    /// Returns the unwrapped form of a timestamp, which becomes the one that others are near to.
+    /// Returns the media time of a timestamp, which becomes the one that others are near to.
     fn unwrap(&mut self, now: Instant, timestamp: u32) -> u64 {
         let unwrapped = self.near(timestamp);
         self.last = Some((now, timestamp, unwrapped));
-        unwrapped
+        self.units(unwrapped)
     }
 
-    /// Returns the unwrapped form of the timestamp of an event: that of its beginning, which says nothing of now.
+    /// Returns the media time of the timestamp of an event: that of its beginning, which says nothing of now.
     fn unwrap_event(&mut self, now: Instant, timestamp: u32) -> u64 {
-        if self.last.is_none() { self.unwrap(now, timestamp) } else { self.near(timestamp) }
+        if self.last.is_none() { self.unwrap(now, timestamp) } else { self.units(self.near(timestamp)) }
     }
 
     /// Returns the media time of now, going by the last packet.
     fn at(&self, now: Instant) -> u64 {
         self.last.map_or(CLOCK_START, |(at, _, unwrapped)| {
-            unwrapped + frame::units(now.saturating_duration_since(at))
+            self.units(unwrapped) + frame::units(now.saturating_duration_since(at))
         })
+    }
+
+    fn units(&self, ticks: u64) -> u64 {
+        ticks / u64::from(self.rate.ticks_per_unit())
     }
 
     fn near(&self, timestamp: u32) -> u64 {

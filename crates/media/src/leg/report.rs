@@ -1,8 +1,8 @@
 //! RTCP of a leg: when to report, what to say, what was heard.
 
 use crate::leg::LegTimer;
-use crate::leg::queue::{Channel, TransmitQueue};
-use crate::leg::send::KEEP_ALIVE_BYTES;
+use crate::leg::queue::{Channel, PacketQueue};
+use crate::leg::stream::RtpStream;
 use crate::rtcp::{self, Blocks, Compound, OwnReport, Rtcp, SenderInfo};
 use crate::stats::{LegStats, ReceptionReport};
 use rand::RngExt;
@@ -23,6 +23,16 @@ pub(super) struct Reporter {
     sent_reported: u64,
     /// The middle of the NTP time in the peer's last sender report, and when it came.
     peer_report: Option<(u32, Instant)>,
+}
+
+/// What a report gathers from the leg.
+pub(super) struct Report<'a> {
+    /// Whether it says goodbye.
+    pub(super) bye: bool,
+    pub(super) received: Option<ReceptionReport>,
+    /// The outgoing media clock of now.
+    pub(super) rtp_now: u32,
+    pub(super) stats: &'a LegStats,
 }
 
 /// Mean time between reports (RFC 3550 §6.2: the fixed minimum), half of it before the first.
@@ -51,37 +61,34 @@ impl Reporter {
     }
 
     /// Takes a peer's reports.
-    pub(super) fn handle_compound(&mut self, now: Instant, compound: Compound<'_>, stats: &mut LegStats) {
+    pub(super) fn handle_compound(&mut self, now: Instant, compound: Compound<'_>, stream: &mut RtpStream) {
         for packet in compound {
             match packet {
                 Rtcp::SenderReport { sent, blocks, .. } => {
                     self.peer_report = Some((middle(sent.ntp), now));
-                    self.handle_blocks(now, blocks, stats);
+                    self.handle_blocks(now, blocks, stream);
                 }
-                Rtcp::ReceiverReport { blocks, .. } => self.handle_blocks(now, blocks, stats),
-                Rtcp::Bye => stats.rtcp_byes += 1,
+                Rtcp::ReceiverReport { blocks, .. } => self.handle_blocks(now, blocks, stream),
+                Rtcp::Bye => stream.stats_mut().rtcp_byes += 1,
                 Rtcp::SourceDescription | Rtcp::Other(_) => {}
             }
         }
     }
 
     /// Queues a report and schedules the next.
-    #[expect(clippy::too_many_arguments, reason = "a report gathers from every part of the leg")]
     pub(super) fn report(
         &mut self,
         now: Instant,
-        bye: bool,
-        received: Option<ReceptionReport>,
-        rtp_now: u32,
-        stats: &LegStats,
+        report: &Report<'_>,
         target: Option<(Channel, SocketAddr)>,
-        queue: &mut TransmitQueue,
+        queue: &mut PacketQueue<(Channel, SocketAddr)>,
     ) {
+        let &Report { bye, received, rtp_now, stats } = report;
         self.due = None;
         if !bye {
             self.schedule(now, INTERVAL);
         }
-        let Some((channel, remote)) = target else { return };
+        let Some(target) = target else { return };
         // RFC 3550 §6.4: a sender's report when something was sent since the one before the last.
         let packets = stats.sent + stats.keep_alives;
         let sends = packets > self.sent_reported;
@@ -90,7 +97,7 @@ impl Reporter {
             ntp: self.ntp(now),
             rtp: rtp_now,
             packets: packets as u32,
-            octets: (stats.sent_bytes + stats.keep_alives * KEEP_ALIVE_BYTES as u64) as u32,
+            octets: (stats.sent_bytes + stats.keep_alive_bytes) as u32,
         });
         let (last_sender_report, since_last_sender_report) =
             self.peer_report.map_or((0, 0), |(middle, at)| {
@@ -106,7 +113,7 @@ impl Reporter {
             cname: &self.cname,
             bye,
         };
-        queue.push(channel, remote, |bytes| rtcp::write(&report, bytes));
+        queue.push(target, |bytes| rtcp::write(&report, bytes));
     }
 
     fn schedule(&mut self, now: Instant, mean: Duration) {
@@ -114,9 +121,9 @@ impl Reporter {
         self.due = Some(now + mean.mul_f64(self.random.random_range(0.5..1.5)));
     }
 
-    fn handle_blocks(&mut self, now: Instant, blocks: Blocks<'_>, stats: &mut LegStats) {
+    fn handle_blocks(&mut self, now: Instant, blocks: Blocks<'_>, stream: &mut RtpStream) {
         for block in blocks.iter().filter(|block| block.ssrc == self.ssrc) {
-            stats.remote_fraction_lost = Some(block.fraction_lost);
+            let mut round_trip = None;
             if block.last_sender_report != 0 {
                 // RFC 3550 §6.4.1: A − LSR − DLSR, in 1/65536 s.
                 let trip = middle(self.ntp(now))
@@ -124,9 +131,10 @@ impl Reporter {
                     .wrapping_sub(block.since_last_sender_report);
                 let trip = Duration::from_secs_f64(f64::from(trip) / 65_536.0);
                 if trip < ROUND_TRIP_MAX {
-                    stats.round_trip = Some(trip);
+                    round_trip = Some(trip);
                 }
             }
+            stream.set_path(Some(block.fraction_lost), round_trip);
         }
     }
 

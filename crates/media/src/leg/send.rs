@@ -1,19 +1,22 @@
 //! Frames to packets.
 
+mod audio;
+mod pause;
+
 use crate::dtmf::{
-    DigitGenerator, DigitTiming, DigitsRefused, EventPacket, EventPhase, EventSender, EventUpdate,
+    DigitGenerator, DigitTiming, DigitsRefused, EventPhase, EventSender, EventStart, EventUpdate,
 };
-use crate::frame::{Frame, FrameBody};
-use crate::g711;
-use crate::leg::queue::{Channel, TransmitQueue};
+use crate::frame::{ClockRate, Frame, FrameBody};
+use crate::g711::{self, Law};
+use crate::leg::line::{Line, Wire};
 use crate::leg::timeline::Timeline;
 use crate::leg::{LegTimer, sooner};
-use crate::negotiated::{Negotiated, PayloadMap};
-use crate::rtp;
+use crate::negotiated::{Negotiated, PTIME_MS_MIN, PayloadMap};
+use crate::opus;
 use crate::stats::LegStats;
 use crate::tone::{Tone, ToneGenerator};
-use crate::transcode::{self, Chunk, Packetizer};
-use std::net::SocketAddr;
+use crate::transcode::{Chunk, Concealer, FRAME_SAMPLES, OpusInput, OpusOutput, Packetizer};
+use pause::Pause;
 use std::time::{Duration, Instant};
 use trunkline_model::Codec;
 
@@ -24,6 +27,9 @@ pub(super) struct Sender {
     line: Line,
     timeline: Timeline,
     packetizer: Packetizer,
+    transcoding: Transcoding,
+    /// Silence that the source of what is sent does not send.
+    pause: Option<Pause>,
     events: EventSender,
     digits: DigitGenerator,
     /// The event being sent as a tone, as the peer takes no events.
@@ -32,23 +38,27 @@ pub(super) struct Sender {
     current: Option<CurrentEvent>,
 }
 
+/// Codecs with a memory, made when first needed.
+#[derive(Debug, Default)]
+struct Transcoding {
+    input: Option<Box<OpusInput>>,
+    output: Option<Box<OpusOutput>>,
+    concealer: Option<Box<Concealer>>,
+    /// What the policy and the peer want of Opus.
+    wanted: opus::Settings,
+    complexity_max: Option<u8>,
+    /// How many packets of a hundred the peer is taken to lose.
+    loss_percent: u8,
+}
+
 /// What the peer takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Format {
     codec: Codec,
     payload_type: u8,
     ptime_ms: u16,
-    telephone_event: Option<u8>,
+    telephone_event: Option<(u8, ClockRate)>,
     comfort_noise: Option<u8>,
-}
-
-/// The numbering of packets.
-#[derive(Debug)]
-struct Line {
-    ssrc: u32,
-    sequence: u16,
-    /// Whether the next audio packet begins a talk spurt.
-    spurt_due: bool,
 }
 
 #[derive(Debug)]
@@ -62,6 +72,8 @@ struct KeyTone {
 #[derive(Debug, Clone, Copy)]
 struct CurrentEvent {
     origin: Origin,
+    /// When it began, in units.
+    began: u32,
     last: EventUpdate,
     /// When it is ended for want of news: who relayed it is gone.
     abandoned_at: Instant,
@@ -74,32 +86,27 @@ enum Origin {
     Generated,
 }
 
-/// Where packets of one call to the sender go.
-struct Wire<'a> {
-    now: Instant,
-    target: SocketAddr,
-    queue: &'a mut TransmitQueue,
-    stats: &'a mut LegStats,
-}
-
 /// An event is ended when nothing more is told of it for so long, lest it mute the leg for good.
 ///
 /// A leg that hears events ends each by itself within 200 ms of silence; only one that was taken away does not.
 const NEWS_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// What a packet that only keeps a path open holds: 20 ms, which every peer takes.
-pub(super) const KEEP_ALIVE_BYTES: usize = 20 * crate::frame::UNITS_PER_MS as usize;
-
 /// Most samples of a tone made at once, when updates of its event were lost: a packet of 200 ms.
 const TONE_BLOCK_MAX: usize = crate::frame::PAYLOAD_BYTES_MAX;
+
+/// Packet time of Opus that we send, unless the peer wants less: each packet more costs the peer 60 bytes of headers,
+/// and each frame more that is lost at once is heard.
+const OPUS_PTIME_MS: u16 = 20;
 
 impl Sender {
     pub(super) fn new(ssrc: u32, sequence: u16, timestamp: u32) -> Self {
         Self {
             format: None,
-            line: Line { ssrc, sequence, spurt_due: true },
+            line: Line::new(ssrc, sequence),
             timeline: Timeline::new(timestamp),
             packetizer: Packetizer::default(),
+            transcoding: Transcoding::default(),
+            pause: None,
             events: EventSender::default(),
             digits: DigitGenerator::default(),
             tone: None,
@@ -107,8 +114,12 @@ impl Sender {
         }
     }
 
+    pub(super) fn ssrc(&self) -> u32 {
+        self.line.ssrc()
+    }
+
     /// Takes what the peer takes from now on. `moved` is whether it listens elsewhere.
-    pub(super) fn update(&mut self, negotiated: &Negotiated, moved: bool) {
+    pub(super) fn update(&mut self, now: Instant, negotiated: &Negotiated, moved: bool) {
         let format = Format::of(&negotiated.send);
         if moved || format.map(|f| f.payload_type) != self.format.map(|f| f.payload_type) {
             self.line.spurt_due = true;
@@ -116,50 +127,61 @@ impl Sender {
         if format.map(|f| f.telephone_event) != self.format.map(|f| f.telephone_event)
             || !negotiated.may_send()
         {
-            self.events.abandon();
-            self.tone = None;
-            self.current = None;
+            self.abandon_event();
         }
+        if !negotiated.may_send() || format.map(|f| f.codec) != self.format.map(|f| f.codec) {
+            self.pause = None;
+        }
+        if let Some(format) = format {
+            self.line.set_rate(ClockRate::of(format.codec), self.timeline.timestamp_at(now));
+        }
+        self.transcoding.wanted = negotiated.opus;
+        self.transcoding.apply();
         self.format = format;
     }
 
-    pub(super) fn handle_frame(
-        &mut self,
-        now: Instant,
-        frame: &Frame<'_>,
-        target: Option<SocketAddr>,
-        queue: &mut TransmitQueue,
-        stats: &mut LegStats,
-    ) {
-        let (Some(target), Some(format)) = (target, self.format) else {
-            self.hold(stats);
+    /// Caps the effort of coding from now on.
+    pub(super) fn set_complexity_max(&mut self, complexity: u8) {
+        self.transcoding.complexity_max = Some(complexity);
+        self.transcoding.apply();
+    }
+
+    /// Takes the share of packets, of 256, that the peer says it lost.
+    pub(super) fn hear_loss(&mut self, fraction_lost: u8) {
+        let percent = (u16::from(fraction_lost) * 100).div_ceil(256) as u8;
+        let remembered = self.transcoding.loss_percent / 2;
+        self.transcoding.loss_percent = percent.max(remembered);
+        self.transcoding.apply();
+    }
+
+    pub(super) fn handle_frame(&mut self, wire: &mut Wire<'_>, frame: &Frame<'_>, may_send: bool) {
+        let (true, Some(format)) = (may_send, self.format) else {
+            self.hold(wire.stats);
             return;
         };
-        let mut wire = Wire { now, target, queue, stats };
         match frame.body {
-            FrameBody::Audio { codec, payload } => self.audio(&mut wire, format, frame, codec, payload),
-            FrameBody::ComfortNoise { payload } => self.comfort_noise(&mut wire, format, frame, payload),
-            FrameBody::Event(update) => self.relay_event(&mut wire, format, frame, update),
+            FrameBody::Audio { codec, payload } => self.audio(wire, format, frame, codec, payload),
+            FrameBody::ComfortNoise { payload } => self.comfort_noise(wire, format, frame, payload),
+            FrameBody::Event(update) => self.relay_event(wire, format, frame, update),
         }
     }
 
     /// Sends 20 ms of silence, unless something is being sent.
-    pub(super) fn keep_alive(
-        &mut self,
-        now: Instant,
-        target: Option<SocketAddr>,
-        queue: &mut TransmitQueue,
-        stats: &mut LegStats,
-    ) {
-        let (Some(target), Some(format), None) = (target, self.format, self.current) else { return };
-        let timestamp = self.timeline.timestamp_at(now);
+    pub(super) fn keep_alive(&mut self, wire: &mut Wire<'_>) {
+        let (Some(format), None) = (self.format, self.current) else { return };
+        let timestamp = self.timeline.timestamp_at(wire.now);
         let marker = std::mem::replace(&mut self.line.spurt_due, true);
-        let silence = [g711::silence(format.codec); KEEP_ALIVE_BYTES];
-        let Self { line, timeline, .. } = self;
-        line.put(target, queue, format.payload_type, marker, timestamp, |bytes| bytes.extend(silence));
-        timeline.audio_sent(now, timestamp, KEEP_ALIVE_BYTES as u32);
-        stats.keep_alives += 1;
-        stats.last_sent = Some(now);
+        let ticks = self.line.ticks(timestamp);
+        let bytes = self.line.put(wire.queue, format.payload_type, marker, ticks, |bytes| {
+            match Law::of(format.codec) {
+                Some(law) => bytes.extend([g711::silence(law); FRAME_SAMPLES]),
+                None => bytes.extend(opus::SILENCE),
+            }
+        });
+        self.timeline.audio_sent(wire.now, timestamp, FRAME_SAMPLES as u32);
+        wire.stats.keep_alives += 1;
+        wire.stats.keep_alive_bytes += bytes as u64;
+        wire.stats.last_sent = Some(wire.now);
     }
 
     pub(super) fn push_digits(
@@ -175,27 +197,23 @@ impl Sender {
         self.digits.is_busy() || self.events.poll_timeout().is_some()
     }
 
-    pub(super) fn handle_timeout(
-        &mut self,
-        now: Instant,
-        target: Option<SocketAddr>,
-        queue: &mut TransmitQueue,
-        stats: &mut LegStats,
-    ) {
-        let (Some(target), Some(format)) = (target, self.format) else {
+    pub(super) fn handle_timeout(&mut self, wire: &mut Wire<'_>, may_send: bool) {
+        let (true, Some(format)) = (may_send, self.format) else {
             // Digits are not kept for later: whoever asked for them meant now.
-            while self.digits.handle_timeout(now).is_some() {}
-            self.abandon_all();
+            while self.digits.handle_timeout(wire.now).is_some() {}
+            self.packetizer.abandon();
+            self.abandon_event();
+            self.pause = None;
             return;
         };
-        let mut wire = Wire { now, target, queue, stats };
-        self.repeat_ends(&mut wire, format);
-        if self.current.is_some_and(|current| current.abandoned_at <= now) {
-            self.end_current(&mut wire, format);
+        self.repeat_ends(wire, format);
+        if self.current.is_some_and(|current| current.abandoned_at <= wire.now) {
+            self.end_current(wire, format);
         }
-        self.generate_digits(&mut wire, format);
-        if self.packetizer.poll_timeout(format.ptime_ms).is_some_and(|due| due <= now) {
-            self.flush_audio(&mut wire, format);
+        self.generate_digits(wire, format);
+        self.fill_pause(wire, format);
+        if self.packetizer.poll_timeout(format.ptime_ms).is_some_and(|due| due <= wire.now) {
+            self.flush_audio(wire, format);
         }
     }
 
@@ -207,12 +225,13 @@ impl Sender {
             if self.is_sending(Origin::Relayed) { None } else { self.digits.poll_timeout().map(sending) };
         let format = self.format?;
         let waiting = self.packetizer.poll_timeout(format.ptime_ms).map(|due| (due, LegTimer::Packet));
-        sooner(sooner(ends, abandoned), sooner(digits, waiting))
+        let pause = self.pause.as_ref().map(|pause| (pause.due(), LegTimer::Pause));
+        sooner(sooner(sooner(ends, abandoned), pause), sooner(digits, waiting))
     }
 
-    /// Returns the outgoing media clock of now.
-    pub(super) fn timestamp_at(&self, now: Instant) -> u32 {
-        self.timeline.timestamp_at(now)
+    /// Returns the outgoing media clock of now, in ticks.
+    pub(super) fn ticks_at(&self, now: Instant) -> u32 {
+        self.line.ticks(self.timeline.timestamp_at(now))
     }
 
     fn is_sending(&self, origin: Origin) -> bool {
@@ -223,54 +242,14 @@ impl Sender {
     fn hold(&mut self, stats: &mut LegStats) {
         stats.suppressed += 1;
         self.packetizer.abandon();
+        self.pause = None;
         self.line.spurt_due = true;
     }
 
-    fn abandon_all(&mut self) {
-        self.packetizer.abandon();
+    fn abandon_event(&mut self) {
         self.events.abandon();
         self.tone = None;
         self.current = None;
-    }
-
-    fn audio(
-        &mut self,
-        wire: &mut Wire<'_>,
-        format: Format,
-        frame: &Frame<'_>,
-        codec: Codec,
-        payload: &[u8],
-    ) {
-        if self.current.is_some() {
-            // RFC 4733 §2.5.1.1: events take the place of audio.
-            wire.stats.suppressed += 1;
-            self.line.spurt_due = true;
-            return;
-        }
-        self.flush_ends(wire, format);
-        let place = self.timeline.place_audio(wire.now, frame.stream, frame.timestamp);
-        let marker = frame.marker || place.jumps || self.line.spurt_due;
-        self.line.spurt_due = false;
-        let chunk = Chunk { timestamp: place.timestamp, marker, codec, payload };
-        let Self { packetizer, line, timeline, .. } = self;
-        packetizer.push(wire.now, format.ptime_ms, chunk, &mut |chunk| {
-            line.send_audio(wire, format, timeline, chunk);
-        });
-    }
-
-    fn comfort_noise(&mut self, wire: &mut Wire<'_>, format: Format, frame: &Frame<'_>, payload: &[u8]) {
-        let (Some(payload_type), None) = (format.comfort_noise, self.current) else {
-            wire.stats.suppressed += 1;
-            self.line.spurt_due = true;
-            return;
-        };
-        self.flush_ends(wire, format);
-        self.flush_audio(wire, format);
-        let place = self.timeline.place_audio(wire.now, frame.stream, frame.timestamp);
-        self.line.send(wire, payload_type, false, place.timestamp, |bytes| bytes.extend_from_slice(payload));
-        self.timeline.audio_sent(wire.now, place.timestamp, 0);
-        // RFC 3551 §4.1: the first packet after silence is marked.
-        self.line.spurt_due = true;
     }
 
     fn relay_event(&mut self, wire: &mut Wire<'_>, format: Format, frame: &Frame<'_>, update: EventUpdate) {
@@ -305,35 +284,44 @@ impl Sender {
         timestamp: u32,
         origin: Origin,
     ) {
+        let abandoned_at = wire.now + NEWS_WAIT_MAX;
         if update.phase.begins() {
             self.end_current(wire, format);
             self.flush_audio(wire, format);
+            self.pause = None;
             wire.stats.events_sent += 1;
-        } else if self.current.is_none() {
+            self.current = Some(CurrentEvent { origin, began: timestamp, last: update, abandoned_at });
+        } else if let Some(current) = &mut self.current {
+            current.last = update;
+            current.abandoned_at = abandoned_at;
+            current.origin = origin;
+        } else {
             // Its beginning was not sent, as the leg was on hold then or was joined since: neither is the rest.
             return;
         }
-        self.current = Some(CurrentEvent { origin, last: update, abandoned_at: wire.now + NEWS_WAIT_MAX });
-        self.event_update(wire, format, update, timestamp);
+        self.event_update(wire, format, update);
     }
 
     /// Ends the event being sent, where there is one.
     fn end_current(&mut self, wire: &mut Wire<'_>, format: Format) {
         if let Some(current) = self.current {
-            let update = EventUpdate { phase: EventPhase::End, ..current.last };
-            self.event_update(wire, format, update, 0);
+            self.event_update(wire, format, EventUpdate { phase: EventPhase::End, ..current.last });
         }
     }
 
-    fn event_update(&mut self, wire: &mut Wire<'_>, format: Format, update: EventUpdate, timestamp: u32) {
+    fn event_update(&mut self, wire: &mut Wire<'_>, format: Format, update: EventUpdate) {
+        let Some(CurrentEvent { began, .. }) = self.current else { return };
         match format.telephone_event {
-            Some(payload_type) => {
-                let Self { events, line, timeline, .. } = self;
-                events.handle_update(wire.now, update, timestamp, &mut |packet| {
-                    line.send_event(wire, payload_type, timeline, packet);
+            Some((payload_type, clock)) => {
+                let Self { events, line, .. } = self;
+                let start = EventStart { timestamp: line.ticks(began), audio: line.rate(), clock };
+                events.handle_update(wire.now, update, start, &mut |packet| {
+                    let bytes = packet.payload.to_bytes();
+                    line.send(wire, payload_type, packet.marker, packet.timestamp, |out| out.extend(bytes));
                 });
+                self.timeline.event_sent(wire.now, began, update.duration);
             }
-            None => self.tone(wire, format, update, timestamp),
+            None => self.tone(wire, format, update, began),
         }
         if update.phase.ends() {
             self.current = None;
@@ -351,126 +339,101 @@ impl Sender {
             });
             self.line.spurt_due = true;
         }
-        let Some(tone) = &mut self.tone else { return };
+        let Some(mut tone) = self.tone.take() else { return };
+        let law = format.law();
         while tone.made < update.duration {
             let mut block = [0; TONE_BLOCK_MAX];
             let count = ((update.duration - tone.made) as usize).min(TONE_BLOCK_MAX);
             let (payload, _) = block.split_at_mut(count);
             for coded in payload.iter_mut() {
-                *coded = g711::compress(format.codec, tone.generator.sample());
+                *coded = g711::compress(law, tone.generator.sample());
             }
-            let chunk = Chunk {
-                timestamp: tone.timestamp.wrapping_add(tone.made),
-                marker: std::mem::take(&mut self.line.spurt_due),
-                codec: format.codec,
-                payload,
-            };
-            let Self { packetizer, line, timeline, .. } = self;
-            packetizer.push(wire.now, format.ptime_ms, chunk, &mut |chunk| {
-                line.send_audio(wire, format, timeline, chunk);
-            });
+            let timestamp = tone.timestamp.wrapping_add(tone.made);
+            let marker = std::mem::take(&mut self.line.spurt_due);
+            self.chunk(wire, format, Chunk { timestamp, marker, law, payload });
             tone.made += count as u32;
         }
         match update.phase {
-            EventPhase::Start | EventPhase::Update => {}
-            EventPhase::End | EventPhase::Whole => self.tone = None,
+            EventPhase::Start | EventPhase::Update => self.tone = Some(tone),
+            EventPhase::End | EventPhase::Whole => {}
         }
     }
 
     fn repeat_ends(&mut self, wire: &mut Wire<'_>, format: Format) {
-        let Some(payload_type) = format.telephone_event else { return };
-        let Self { events, line, timeline, .. } = self;
-        events.handle_timeout(wire.now, &mut |packet| line.send_event(wire, payload_type, timeline, packet));
+        let Some((payload_type, _)) = format.telephone_event else { return };
+        let Self { events, line, .. } = self;
+        events.handle_timeout(wire.now, &mut |packet| {
+            let bytes = packet.payload.to_bytes();
+            line.send(wire, payload_type, packet.marker, packet.timestamp, |out| out.extend(bytes));
+        });
     }
 
     fn flush_ends(&mut self, wire: &mut Wire<'_>, format: Format) {
-        let Some(payload_type) = format.telephone_event else { return };
-        let Self { events, line, timeline, .. } = self;
-        events.flush(&mut |packet| line.send_event(wire, payload_type, timeline, packet));
-    }
-
-    fn flush_audio(&mut self, wire: &mut Wire<'_>, format: Format) {
-        let Self { packetizer, line, timeline, .. } = self;
-        packetizer.flush(&mut |chunk| line.send_audio(wire, format, timeline, chunk));
+        let Some((payload_type, _)) = format.telephone_event else { return };
+        let Self { events, line, .. } = self;
+        events.flush(&mut |packet| {
+            let bytes = packet.payload.to_bytes();
+            line.send(wire, payload_type, packet.marker, packet.timestamp, |out| out.extend(bytes));
+        });
     }
 }
 
-impl Line {
-    fn send_audio(&mut self, wire: &mut Wire<'_>, format: Format, timeline: &mut Timeline, chunk: Chunk<'_>) {
-        self.send(wire, format.payload_type, chunk.marker, chunk.timestamp, |bytes| {
-            transcode::convert_into(chunk.codec, format.codec, chunk.payload, bytes);
-        });
-        wire.stats.codec = Some(format.codec);
-        timeline.audio_sent(wire.now, chunk.timestamp, chunk.payload.len() as u32);
+impl Transcoding {
+    /// Returns how Opus is coded now.
+    fn settings(&self) -> opus::Settings {
+        let complexity = self.wanted.complexity.min(self.complexity_max.unwrap_or(opus::COMPLEXITY_MAX));
+        // In steps, so that the encoder is not set anew with every report.
+        let loss_percent = match self.loss_percent {
+            0 => 0,
+            1..=5 => 5,
+            6..=10 => 10,
+            11..=20 => 20,
+            21.. => 30,
+        };
+        opus::Settings { complexity, loss_percent, ..self.wanted }
     }
 
-    fn send_event(
-        &mut self,
-        wire: &mut Wire<'_>,
-        payload_type: u8,
-        timeline: &mut Timeline,
-        packet: EventPacket,
-    ) {
-        let EventPacket { timestamp, marker, payload } = packet;
-        self.send(wire, payload_type, marker, timestamp, |bytes| bytes.extend(payload.to_bytes()));
-        timeline.event_sent(wire.now, timestamp, u32::from(payload.duration));
+    fn apply(&mut self) {
+        let settings = self.settings();
+        if let Some(output) = &mut self.output {
+            output.set(settings);
+        }
     }
 
-    fn send(
-        &mut self,
-        wire: &mut Wire<'_>,
-        payload_type: u8,
-        marker: bool,
-        timestamp: u32,
-        payload: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let stats = &mut *wire.stats;
-        let bytes = self.put(wire.target, wire.queue, payload_type, marker, timestamp, payload);
-        stats.sent_bytes += bytes as u64;
-        stats.sent += 1;
-        stats.first_sent.get_or_insert(wire.now);
-        stats.last_sent = Some(wire.now);
+    fn input(&mut self) -> Option<&mut OpusInput> {
+        if self.input.is_none() {
+            self.input = OpusInput::new().map(Box::new);
+        }
+        self.input.as_deref_mut()
     }
 
-    /// Queues the next packet, and returns how many bytes its payload has.
-    fn put(
-        &mut self,
-        target: SocketAddr,
-        queue: &mut TransmitQueue,
-        payload_type: u8,
-        marker: bool,
-        timestamp: u32,
-        payload: impl FnOnce(&mut Vec<u8>),
-    ) -> usize {
-        let header = rtp::header(&rtp::Packet {
-            payload_type,
-            marker,
-            sequence: self.sequence,
-            timestamp,
-            ssrc: self.ssrc,
-            payload: &[],
-        });
-        self.sequence = self.sequence.wrapping_add(1);
-        let mut length = 0;
-        queue.push(Channel::Rtp, target, |bytes| {
-            bytes.extend(header);
-            let start = bytes.len();
-            payload(bytes);
-            length = bytes.len() - start;
-        });
-        length
+    fn output(&mut self) -> Option<&mut OpusOutput> {
+        if self.output.is_none() {
+            self.output = OpusOutput::new(self.settings()).map(Box::new);
+        }
+        self.output.as_deref_mut()
     }
 }
 
 impl Format {
     fn of(payloads: &PayloadMap) -> Option<Self> {
         let (payload_type, codec) = payloads.audio()?;
+        let ptime_ms = match codec {
+            Codec::Pcmu | Codec::Pcma => payloads.ptime_ms,
+            Codec::Opus if payloads.ptime_ms < OPUS_PTIME_MS => PTIME_MS_MIN,
+            Codec::Opus => OPUS_PTIME_MS,
+        };
         Some(Self {
             codec,
             payload_type,
-            ptime_ms: payloads.ptime_ms,
+            ptime_ms,
             telephone_event: payloads.telephone_event(),
-            comfort_noise: payloads.comfort_noise(),
+            comfort_noise: payloads.comfort_noise().filter(|_| codec != Codec::Opus),
         })
+    }
+
+    /// Returns the law in which samples wait to be sent.
+    fn law(&self) -> Law {
+        Law::of(self.codec).unwrap_or(Law::Mu)
     }
 }

@@ -6,6 +6,7 @@ use crate::negotiated::{Direction, Payload, PayloadMap};
 use crate::sdp::{Media, Writer};
 use bytes::Bytes;
 use std::net::SocketAddr;
+use trunkline_model::Codec;
 
 /// A media line of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,7 @@ pub(super) struct Description<'a> {
     pub(super) formats: &'a PayloadMap,
     pub(super) direction: Direction,
     pub(super) rtcp_mux: bool,
+    pub(super) narrowband: bool,
     pub(super) dtls: Option<&'a DtlsLine>,
 }
 
@@ -95,6 +97,7 @@ impl Description<'_> {
                     writer.line(format_args!("m={kind} 0 {tail}"));
                     if let (Some(mid), Some(_)) = (mid, self.dtls) {
                         writer.line(format_args!("a=mid:{mid}"));
+                        writer.line(format_args!("a=inactive"));
                     }
                 }
             }
@@ -109,15 +112,22 @@ impl Description<'_> {
             dtls.print_media(writer, default, self.direction.sends());
         }
         for (number, payload) in self.formats.iter() {
-            let encoding = match payload {
-                Payload::Audio(codec) => codec.name(),
-                Payload::TelephoneEvent => "telephone-event",
-                Payload::ComfortNoise => "CN",
-            };
-            writer.line(format_args!("a=rtpmap:{number} {encoding}/8000"));
-            if payload == Payload::TelephoneEvent {
-                // RFC 4733 §3.2: the sixteen keys and the flash hook.
-                writer.line(format_args!("a=fmtp:{number} 0-16"));
+            match payload {
+                Payload::Audio(codec @ (Codec::Pcmu | Codec::Pcma)) => {
+                    writer.line(format_args!("a=rtpmap:{number} {}/8000", codec.name()));
+                }
+                Payload::Audio(Codec::Opus) => {
+                    writer.line(format_args!("a=rtpmap:{number} opus/48000/2"));
+                    // RFC 7587 §6.1. What we play is mono, and without more than 4 kHz where the other leg has no more.
+                    let band = if self.narrowband { "maxplaybackrate=8000;" } else { "" };
+                    writer.line(format_args!("a=fmtp:{number} {band}stereo=0;useinbandfec=1"));
+                }
+                Payload::TelephoneEvent(clock) => {
+                    writer.line(format_args!("a=rtpmap:{number} telephone-event/{}", clock.hz()));
+                    // RFC 4733 §3.2: the sixteen keys and the flash hook.
+                    writer.line(format_args!("a=fmtp:{number} 0-16"));
+                }
+                Payload::ComfortNoise => writer.line(format_args!("a=rtpmap:{number} CN/8000")),
             }
         }
         writer.line(format_args!("a=ptime:{}", self.formats.ptime_ms));

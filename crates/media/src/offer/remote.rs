@@ -3,7 +3,10 @@
 use super::Error;
 use super::describe::Profile;
 use super::dtls::{self, BROWSER, PeerDtls};
+use super::formats::PeerOpus;
+use crate::frame::ClockRate;
 use crate::negotiated::{Direction, Negotiated, PTIME_MS_MAX, PTIME_MS_MIN, Payload, PayloadMap};
+use crate::opus;
 use crate::sdp::{Connection, Media, Sdp};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use trunkline_model::Codec;
@@ -41,6 +44,8 @@ pub(super) struct Remote {
     pub(super) direction: Direction,
     /// What the peer takes and we allow, in its order and under its numbers.
     pub(super) formats: PayloadMap,
+    /// What it says of Opus.
+    pub(super) opus: PeerOpus,
     ptime_ms: Option<u16>,
     maxptime_ms: Option<u16>,
 }
@@ -88,8 +93,10 @@ impl Remote {
         if formats.audio().is_none() {
             return Err(Error::NoCodec);
         }
+        let number = formats.number(Payload::Audio(Codec::Opus));
+        let opus = number.map(|number| PeerOpus::read(media, number)).unwrap_or_default();
         let (ptime_ms, maxptime_ms) = (media.ptime_ms(), media.maxptime_ms());
-        Ok(Self { path, profile, direction, formats, ptime_ms, maxptime_ms })
+        Ok(Self { path, profile, direction, formats, opus, ptime_ms, maxptime_ms })
     }
 
     /// Whether the peer shares RTP's port for RTCP.
@@ -126,7 +133,8 @@ impl Remote {
             Path::Stated { rtp, rtcp, .. } => (rtp, if rtcp_mux { rtp } else { rtcp }),
             Path::Dtls(_) => (BROWSER, BROWSER),
         };
-        Negotiated { remote_rtp, remote_rtcp, rtcp_mux, send, receive, direction }
+        let opus = opus::Settings::default();
+        Negotiated { remote_rtp, remote_rtcp, rtcp_mux, send, receive, direction, opus }
     }
 }
 
@@ -201,18 +209,21 @@ fn formats(media: &Media<'_>, takes: &PayloadMap) -> PayloadMap {
     formats
 }
 
-/// Returns what an encoding name stands for, if we do it. Events of another clock than the audio's are not done.
+/// Returns what an encoding name stands for, if we do it.
 fn payload(encoding: &str, clock: u32, channels: u8) -> Option<Payload> {
-    if clock != 8000 || channels != 1 {
-        return None;
-    }
     let named = [
-        ("PCMU", Payload::Audio(Codec::Pcmu)),
-        ("PCMA", Payload::Audio(Codec::Pcma)),
-        ("telephone-event", Payload::TelephoneEvent),
-        ("CN", Payload::ComfortNoise),
+        ("PCMU", 8000, 1, Payload::Audio(Codec::Pcmu)),
+        ("PCMA", 8000, 1, Payload::Audio(Codec::Pcma)),
+        // RFC 7587 §7: whatever is in it.
+        ("opus", 48_000, 2, Payload::Audio(Codec::Opus)),
+        ("telephone-event", 8000, 1, Payload::TelephoneEvent(ClockRate::Hz8000)),
+        ("telephone-event", 48_000, 1, Payload::TelephoneEvent(ClockRate::Hz48000)),
+        ("CN", 8000, 1, Payload::ComfortNoise),
     ];
-    named.iter().find(|(name, _)| encoding.eq_ignore_ascii_case(name)).map(|&(_, payload)| payload)
+    let found = named.iter().find(|&&(name, hz, count, _)| {
+        encoding.eq_ignore_ascii_case(name) && clock == hz && channels == count
+    });
+    found.map(|&(.., payload)| payload)
 }
 
 /// Payload numbers that need no `a=rtpmap` (RFC 3551 §6).

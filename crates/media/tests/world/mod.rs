@@ -3,8 +3,9 @@
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use trunkline_media::opus::Settings;
 use trunkline_media::rtp::{self, Packet};
-use trunkline_media::{Channel, Direction, LegConfig, Negotiated, Payload, PayloadMap, RtpLeg};
+use trunkline_media::{Channel, ClockRate, Direction, LegConfig, Negotiated, Payload, PayloadMap, RtpLeg};
 use trunkline_model::Codec;
 use trunkline_model::clock::first_instant;
 
@@ -66,10 +67,11 @@ pub(crate) fn negotiated(
     let number = |codec| match codec {
         Codec::Pcmu => 0,
         Codec::Pcma => 8,
+        Codec::Opus => 111,
     };
     let other = match codec {
         Codec::Pcmu => Codec::Pcma,
-        Codec::Pcma => Codec::Pcmu,
+        Codec::Pcma | Codec::Opus => Codec::Pcmu,
     };
     let mut map = payloads(
         ptime_ms,
@@ -80,7 +82,7 @@ pub(crate) fn negotiated(
         ],
     );
     if let Some(event) = telephone_event {
-        assert!(map.push(event, Payload::TelephoneEvent));
+        assert!(map.push(event, Payload::TelephoneEvent(ClockRate::of(codec))));
     }
     let remote_rtp = address(remote);
     Negotiated {
@@ -90,6 +92,7 @@ pub(crate) fn negotiated(
         send: map,
         receive: map,
         direction: Direction::SendRecv,
+        opus: Settings::default(),
     }
 }
 
