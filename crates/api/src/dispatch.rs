@@ -8,7 +8,9 @@ use crate::limits::Counted;
 use crate::path::{self, Found, Parameters, Route};
 use crate::state::State;
 use crate::version::Service;
-use crate::{console, identity, openapi, openid, operation, phone_numbers, sip_routing};
+use crate::{
+    console, event_subscriptions, identity, openapi, openid, operation, phone_numbers, sip_routing, sms,
+};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
@@ -34,6 +36,8 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> + Clone {
         phone_numbers::ROUTES,
         operation::ROUTES,
         sip_routing::ROUTES,
+        sms::ROUTES,
+        event_subscriptions::ROUTES,
         openid::ROUTES,
         openapi::ROUTES,
         console::ROUTES,
@@ -74,7 +78,11 @@ async fn run(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let (tenant, body) = match route.service {
-        Service::Identity | Service::PhoneNumbers | Service::SipRouting | Service::Console => {
+        Service::Identity
+        | Service::PhoneNumbers
+        | Service::SipRouting
+        | Service::Sms
+        | Service::Console => {
             // What the head alone tells comes first: nobody's body is kept for a request that is refused.
             let tenant = auth::authenticate(&state, &parts).await?;
             count(&state, &tenant, &parts.method)?;

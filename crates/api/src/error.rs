@@ -4,7 +4,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use trunkline_numbers::Denial;
+use uuid::Uuid;
 
 /// Why a request is refused: a status, and the body `{"error":{…}}` that the clients read.
 #[derive(Debug, Clone)]
@@ -15,7 +17,22 @@ struct Refusal {
     status: StatusCode,
     retry_after_secs: Option<u32>,
     allow: Option<String>,
+    problem: Option<Problem>,
     error: Body,
+}
+
+/// The form that the texts API adds to its refusals beside `error`: problem details (RFC 9457).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    /// What is wrong with each field.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    errors: BTreeMap<&'static str, Vec<String>>,
+    trace_id: String,
 }
 
 /// The error of the body, of its details and of its inner error.
@@ -41,7 +58,7 @@ impl ApiError {
             details: Vec::new(),
             innererror: None,
         };
-        Self(Box::new(Refusal { status, retry_after_secs: None, allow: None, error }))
+        Self(Box::new(Refusal { status, retry_after_secs: None, allow: None, problem: None, error }))
     }
 
     /// 400: the request does not say what it should.
@@ -52,6 +69,31 @@ impl ApiError {
     /// 400 about one field, parameter or header.
     pub fn invalid(target: impl Into<String>, message: impl Into<String>) -> Self {
         Self::bad_request(message).with_target(target)
+    }
+
+    /// 400 about one field, with problem details beside the error.
+    pub(crate) fn validation(field: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let errors = BTreeMap::from([(field, vec![message.clone()])]);
+        Self::invalid(field, message).with_problem("One or more validation errors occurred.", errors)
+    }
+
+    /// 404 with problem details beside the error.
+    pub(crate) fn not_found_problem(message: impl Into<String>) -> Self {
+        Self::not_found(message).with_problem("Not Found", BTreeMap::new())
+    }
+
+    fn with_problem(mut self, title: &'static str, errors: BTreeMap<&'static str, Vec<String>>) -> Self {
+        let status = self.status();
+        // The sections of RFC 9110 that say what the statuses mean.
+        let kind = match status {
+            StatusCode::NOT_FOUND => "https://tools.ietf.org/html/rfc9110#section-15.5.5",
+            _ => "https://tools.ietf.org/html/rfc9110#section-15.5.1",
+        };
+        let (trace, span) = (Uuid::new_v4().simple(), Uuid::new_v4().as_u64_pair().0);
+        let trace_id = format!("00-{trace}-{span:016x}-00");
+        self.0.problem = Some(Problem { kind, title, status: status.as_u16(), errors, trace_id });
+        self
     }
 
     /// 404: no such thing, or not this tenant's.
@@ -133,9 +175,19 @@ impl ApiError {
     }
 }
 
+/// The body of an answer.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    problem: Option<&'a Problem>,
+    error: &'a Body,
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({ "error": self.0.error }).to_string();
+        let document = Document { problem: self.0.problem.as_ref(), error: &self.0.error };
+        // Strings, numbers and maps of strings always serialise.
+        let body = serde_json::to_string(&document).unwrap_or_default();
         let mut response = (self.0.status, [(header::CONTENT_TYPE, JSON)], body).into_response();
         let headers = response.headers_mut();
         if let Ok(code) = HeaderValue::from_str(&self.0.error.code) {

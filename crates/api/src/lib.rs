@@ -1,4 +1,4 @@
-//! The REST plane: identity, phone numbers and SIP routing, in the shapes that the clients of Azure
+//! The REST plane: identity, phone numbers, SIP routing and texts, in the shapes that the clients of Azure
 //! Communication Services send and expect.
 //!
 //! [`router`] makes an [`axum::Router`] and knows nothing of sockets or TLS. A request goes straight through:
@@ -12,6 +12,7 @@ mod call;
 mod console;
 mod dispatch;
 mod error;
+mod event_subscriptions;
 mod headers;
 mod identity;
 pub mod keys;
@@ -23,6 +24,7 @@ mod page;
 mod path;
 mod phone_numbers;
 pub mod sip_routing;
+mod sms;
 mod state;
 mod tenants;
 mod timestamp;
@@ -33,6 +35,8 @@ pub use auth::profile;
 pub use dispatch::{OperationId, router};
 pub use error::ApiError;
 pub use limits::{Rate, Rates};
+pub use event_subscriptions::validation_url;
 pub use phone_numbers::Upkeep;
+pub use sms::SmsSettings;
 pub use state::{Clock, Environment, Settings, State};
 pub use timestamp::iso8601;

@@ -4,6 +4,7 @@ use crate::keys::KeySet;
 use crate::limits::{Limits, Rates};
 use crate::phone_numbers::UnderWay;
 use crate::sip_routing::Reach;
+use crate::sms::SmsSettings;
 use crate::tenants::Tenants;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::ops::Deref;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub body_bytes_max: usize,
     /// Where the trunks of resources may be.
     pub reach: Reach,
+    /// About texts.
+    pub sms: SmsSettings,
 }
 
 /// Where the time comes from.
@@ -79,6 +82,7 @@ impl Settings {
             requests_max: REQUESTS_MAX,
             body_bytes_max: BODY_BYTES_MAX,
             reach: Reach::default(),
+            sms: SmsSettings::default(),
         }
     }
 }

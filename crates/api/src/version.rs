@@ -12,6 +12,8 @@ pub(crate) enum Service {
     PhoneNumbers,
     /// Trunks and routes.
     SipRouting,
+    /// Texts.
+    Sms,
     /// What the console asks beyond that, which is of one piece with it and has no versions.
     Console,
     /// Public documents, which have no versions.
@@ -25,6 +27,13 @@ impl Service {
             Self::Identity => &["2021-03-07", "2022-06-01", "2022-10-01", "2023-10-01"],
             Self::PhoneNumbers => &["2021-03-07", "2022-12-01", "2025-02-11", "2025-04-01", "2025-06-01"],
             Self::SipRouting => &["2023-03-01", "2024-11-15-preview"],
+            Self::Sms => &[
+                "2021-03-07",
+                "2024-12-10-preview",
+                "2025-05-29-preview",
+                "2025-08-01-preview",
+                "2026-01-23",
+            ],
             Self::Console | Self::Documents => &[],
         }
     }
