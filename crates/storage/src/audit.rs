@@ -83,7 +83,7 @@ pub async fn append(db: &mut Connection, entry: &Entry<'_>) -> Result<(), Error>
         version,
         Value::json(entry.detail.as_ref()),
     ];
-    db.execute(INSERT, values).await.map(drop)
+    db.execute_later(INSERT, values).await
 }
 
 /// Appends an entry for each number that came into the inventory.

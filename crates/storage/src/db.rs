@@ -7,6 +7,7 @@ mod sql;
 mod sqlite;
 mod store;
 mod topic;
+mod trip;
 mod unit;
 mod writer;
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 statements! {
     INSERT = "INSERT INTO ledger (resource, at_ms, month, kind, e164, assignment, amount_minor, currency, note) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     STATEMENT = "SELECT * FROM ledger WHERE resource = $1 AND month = $2 ORDER BY id";
     DUE = "SELECT * FROM assignments WHERE ended_ms IS NULL AND renews_ms <= $1 \
         AND (ends_ms IS NULL OR ends_ms > renews_ms) ORDER BY renews_ms LIMIT $2";
@@ -108,11 +108,11 @@ pub struct Due {
     pub currency: String,
 }
 
-/// Appends a row and returns its place.
+/// Appends a row.
 ///
 /// # Errors
 /// [`Error::Duplicate`] when the ownership has a row of this kind for this month (INV-2).
-pub async fn append(db: &mut Connection, entry: &Entry<'_>) -> Result<i64, Error> {
+pub(crate) async fn append(db: &mut Connection, entry: &Entry<'_>) -> Result<(), Error> {
     let values = values![
         entry.resource,
         entry.at_unix_ms,
@@ -124,7 +124,7 @@ pub async fn append(db: &mut Connection, entry: &Entry<'_>) -> Result<i64, Error
         entry.currency,
         entry.note,
     ];
-    db.fetch_one(INSERT, values).await?.read("id")
+    db.execute_later(INSERT, values).await
 }
 
 /// Returns the rows of a resource for a month, in their order.

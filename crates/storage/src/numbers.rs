@@ -279,7 +279,7 @@ pub(crate) struct Place {
 /// Makes one transition by compare-and-set and writes it down.
 ///
 /// # Errors
-/// [`Error::Contended`] when the number is not any more as it was read: the unit is to be undone.
+/// [`Error::Contended`] when the number is not any more as it was read, now or later in the unit, which is then undone.
 pub(crate) async fn transition(
     db: &mut Connection,
     from: &Number,
@@ -288,9 +288,8 @@ pub(crate) async fn transition(
     action: &str,
     act: Act<'_>,
 ) -> Result<Number, Error> {
-    let lost = Error::Contended { statement: TRANSITION.name };
     if !from.state.may_become(to) {
-        return Err(lost);
+        return Err(Error::Contended { statement: TRANSITION.name });
     }
     let number = from.imported.number;
     let values = values![
@@ -305,9 +304,7 @@ pub(crate) async fn transition(
         place.rests_until,
         act.now_unix_ms,
     ];
-    if db.execute(TRANSITION, values).await? != 1 {
-        return Err(lost);
-    }
+    db.set_later(TRANSITION, values).await?;
     let entry = audit::Entry {
         at_unix_ms: act.now_unix_ms,
         actor: act.actor,

@@ -1,12 +1,14 @@
 //! Long-running operations of the API.
 
-use crate::db::{Connection, Row, statements, values};
+use crate::db::{Connection, Row, Value, statements, values};
 use crate::error::Error;
 use uuid::Uuid;
 
 statements! {
     INSERT = "INSERT INTO operations (resource, id, kind, state, created_ms, changed_ms, subject, error_code, \
         error_message) VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8)";
+    INSERT_ONCE = "INSERT INTO operations (resource, id, kind, state, created_ms, changed_ms, subject, error_code, \
+        error_message) VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8) ON CONFLICT (resource, id) DO NOTHING";
     BY_ID = "SELECT * FROM operations WHERE resource = $1 AND id = $2";
     // What has ended stays as it is.
     ADVANCE = "UPDATE operations SET state = $3, changed_ms = $4, error_code = $5, error_message = $6 \
@@ -77,18 +79,29 @@ impl State {
 /// # Errors
 /// [`Error::Duplicate`] when the resource has one with this id.
 pub async fn insert(db: &mut Connection, operation: &Operation) -> Result<(), Error> {
+    db.execute_later(INSERT, &columns(operation)).await
+}
+
+/// Keeps a new operation, unless the resource has one with this id: then that one stands.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn insert_once(db: &mut Connection, operation: &Operation) -> Result<(), Error> {
+    db.execute_later(INSERT_ONCE, &columns(operation)).await
+}
+
+fn columns(operation: &Operation) -> [Value<'_>; 8] {
     let (code, message) = operation.state.error();
-    let values = values![
-        operation.resource,
-        operation.id.as_str(),
-        operation.kind.as_str(),
-        operation.state.as_str(),
-        operation.created_unix_ms,
-        operation.subject.as_str(),
-        code,
-        message,
-    ];
-    db.execute(INSERT, values).await.map(drop)
+    [
+        operation.resource.into(),
+        operation.id.as_str().into(),
+        operation.kind.as_str().into(),
+        operation.state.as_str().into(),
+        operation.created_unix_ms.into(),
+        operation.subject.as_str().into(),
+        code.into(),
+        message.into(),
+    ]
 }
 
 /// Returns an operation of a resource.

@@ -85,7 +85,7 @@ pub async fn insert(
     now_unix_ms: i64,
     expires_unix_ms: i64,
 ) -> Result<(), Error> {
-    db.execute(FORGET_EXPIRED, values![key.resource, key.operation, key.request, now_unix_ms]).await?;
+    db.execute_later(FORGET_EXPIRED, values![key.resource, key.operation, key.request, now_unix_ms]).await?;
     let values: &[Value<'_>] = values![
         key.resource,
         key.operation,
@@ -97,7 +97,7 @@ pub async fn insert(
         Value::json(Some(&answer.headers)),
         answer.body.as_slice(),
     ];
-    db.execute(INSERT, values).await.map(drop)
+    db.execute_later(INSERT, values).await
 }
 
 /// Removes up to `limit` answers that have expired, and returns how many.

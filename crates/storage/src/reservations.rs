@@ -18,9 +18,8 @@ statements! {
         WHERE v.resource = $1 AND v.id = $2 AND r.deleted_ms IS NULL"
         postgres "SELECT v.* FROM reservations v JOIN resources r ON r.id = v.resource \
         WHERE v.resource = $1 AND v.id = $2 AND r.deleted_ms IS NULL FOR UPDATE OF v FOR SHARE OF r";
-    HELD = "SELECT n.* FROM reservation_numbers h JOIN numbers n ON n.e164 = h.e164 \
-        WHERE h.reservation = $1 AND n.state = 'reserved' AND n.reservation = $1 AND n.free_from_ms > $2 \
-        ORDER BY h.e164";
+    IN_INVENTORY = "SELECT n.* FROM reservation_numbers h JOIN numbers n ON n.e164 = h.e164 \
+        WHERE h.reservation = $1 ORDER BY h.e164";
     LIST = "SELECT * FROM reservations WHERE resource = $1 AND kind = $2 AND id > $3 AND state <> 'cancelled' \
         ORDER BY id LIMIT $4";
     SEARCHES = "SELECT COUNT(*) AS count FROM reservations WHERE resource = $1 AND id >= $2 AND kind = 'search' \
@@ -113,6 +112,15 @@ pub struct Reservation {
     pub numbers: Vec<(E164, Terms)>,
 }
 
+/// A reservation that is about to be bought.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToBuy {
+    /// The reservation.
+    pub reservation: Reservation,
+    /// Its numbers as the inventory has them, in the same order.
+    pub numbers: Vec<Number>,
+}
+
 /// What became of a purchase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purchase {
@@ -166,7 +174,7 @@ pub async fn insert(db: &mut Connection, new: &NewReservation, act: Act<'_>) -> 
         new.expires_unix_ms,
         Value::json(new.detail.as_ref()),
     ];
-    db.execute(INSERT, values).await?;
+    db.execute_later(INSERT, values).await?;
     Ok(Reservation {
         id: new.id,
         resource: new.resource,
@@ -185,7 +193,7 @@ pub async fn insert(db: &mut Connection, new: &NewReservation, act: Act<'_>) -> 
 /// [`Error::Duplicate`] for a used id.
 pub async fn insert_failed(db: &mut Connection, new: &NewReservation, act: Act<'_>) -> Result<(), Error> {
     insert(db, new, act).await?;
-    db.execute(SET_STATE, values![new.id, "cancelled"]).await.map(drop)
+    db.execute_later(SET_STATE, values![new.id, "cancelled"]).await
 }
 
 /// Adds a number that the resource chose. Returns false when it can't be had: unknown, not for sale, or held
@@ -240,7 +248,7 @@ pub async fn extend(
     until_unix_ms: i64,
     act: Act<'_>,
 ) -> Result<(), Error> {
-    db.execute(SET_EXPIRY, values![reservation.id, until_unix_ms]).await?;
+    db.execute_later(SET_EXPIRY, values![reservation.id, until_unix_ms]).await?;
     reservation.expires_unix_ms = until_unix_ms;
     for (number, _) in &reservation.numbers {
         if let Some(held) = held(db, reservation.id, *number).await? {
@@ -261,17 +269,14 @@ pub async fn cancel(db: &mut Connection, resource: Uuid, id: Uuid, act: Act<'_>)
         State::Active | State::Expired => {}
         State::Completed | State::Cancelled => return Ok(false),
     }
-    db.execute(SET_STATE, values![id, "cancelled"]).await?;
+    db.execute_later(SET_STATE, values![id, "cancelled"]).await?;
     for (number, _) in &reservation.numbers {
         free(db, id, *number, act).await?;
     }
     Ok(true)
 }
 
-/// Buys what a reservation holds: ownership, charge and audit log in one transaction, or nothing.
-///
-/// The numbers are owned until they are released, or until `ends_unix_ms`. Eligibility is for the caller to check in
-/// the same unit, on the record that [`by_id_steady`](crate::resources::by_id_steady) returns (PROV-20).
+/// Buys what a reservation holds, whoever may: [`to_buy`], then [`buy`].
 ///
 /// # Errors
 /// [`Error::Contended`] when a number changed at the same moment.
@@ -282,10 +287,46 @@ pub async fn purchase(
     ends_unix_ms: Option<i64>,
     act: Act<'_>,
 ) -> Result<Purchase, Error> {
+    match to_buy(db, resource, id, act.now_unix_ms).await? {
+        Some(order) => buy(db, order, ends_unix_ms, act).await,
+        None => Ok(Purchase::Unknown),
+    }
+}
+
+/// Returns a reservation of a resource and its numbers as they are at a time, for the unit that buys them: nobody else
+/// buys them before it ends. None, too, for a resource that is deleted.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn to_buy(
+    db: &mut Connection,
+    resource: Uuid,
+    id: Uuid,
+    now_unix_ms: i64,
+) -> Result<Option<ToBuy>, Error> {
     let row = db.fetch_optional(BY_ID_TO_BUY, values![resource, id]).await?;
-    let Some(reservation) = with_numbers(db, row, act.now_unix_ms).await? else {
-        return Ok(Purchase::Unknown);
-    };
+    let Some(reservation) = with_numbers(db, row, now_unix_ms).await? else { return Ok(None) };
+    note_expiry(db, &reservation).await?;
+    let rows = db.fetch_all(IN_INVENTORY, values![id]).await?;
+    let numbers = rows.iter().map(numbers::read).collect::<Result<_, _>>()?;
+    Ok(Some(ToBuy { reservation, numbers }))
+}
+
+/// Buys what a reservation holds: ownership, charge and audit log in one transaction, or nothing.
+///
+/// The numbers are owned until they are released, or until `ends_unix_ms`. Eligibility is for the caller to check in
+/// the same unit, on the record that [`by_id_steady`](crate::resources::by_id_steady) returns (PROV-20).
+///
+/// # Errors
+/// [`Error::Contended`] when a number changed at the same moment.
+pub async fn buy(
+    db: &mut Connection,
+    order: ToBuy,
+    ends_unix_ms: Option<i64>,
+    act: Act<'_>,
+) -> Result<Purchase, Error> {
+    let ToBuy { reservation, numbers } = order;
+    let (resource, id) = (reservation.resource, reservation.id);
     match reservation.state {
         State::Active => {}
         State::Completed => {
@@ -295,22 +336,25 @@ pub async fn purchase(
         State::Cancelled => return Ok(Purchase::Empty),
     }
     // The hold is the number's own: it may have ended although the reservation has not.
-    let held = db.fetch_all(HELD, values![id, act.now_unix_ms]).await?;
-    if held.len() < reservation.numbers.len() {
+    let held = numbers.iter().filter(|number| {
+        number.state == NumberState::Reserved
+            && number.reservation == Some(id)
+            && number.free_from_unix_ms.is_some_and(|free| free > act.now_unix_ms)
+    });
+    if held.count() < reservation.numbers.len() {
         return Ok(Purchase::Expired);
     }
-    if held.is_empty() {
+    if numbers.is_empty() {
         return Ok(Purchase::Empty);
     }
     let ordering = Place { free_from: None, ..held_place(&reservation) };
-    let mut bought = Vec::with_capacity(held.len());
-    for (number, (_, terms)) in held.iter().zip(reservation.numbers) {
-        let number = numbers::read(number)?;
+    let mut bought = Vec::with_capacity(numbers.len());
+    for (number, (_, terms)) in numbers.iter().zip(reservation.numbers) {
         let ordered =
-            numbers::transition(db, &number, NumberState::Purchasing, ordering, "order", act).await?;
+            numbers::transition(db, number, NumberState::Purchasing, ordering, "order", act).await?;
         bought.push(ownership::assign(db, &ordered, resource, terms, ends_unix_ms, act).await?);
     }
-    db.execute(SET_STATE, values![id, "completed"]).await?;
+    db.execute_later(SET_STATE, values![id, "completed"]).await?;
     Ok(Purchase::Done(bought))
 }
 
@@ -341,11 +385,18 @@ pub async fn to_change(
 ) -> Result<Option<Reservation>, Error> {
     let row = db.fetch_optional(BY_ID_TO_CHANGE, values![resource, id]).await?;
     let found = with_numbers(db, row, now_unix_ms).await?;
-    if let Some(Reservation { state: State::Expired, .. }) = found {
-        // What was seen to be over stays over, even if the clock is set back.
-        db.execute(SET_STATE, values![id, "expired"]).await?;
+    if let Some(found) = &found {
+        note_expiry(db, found).await?;
     }
     Ok(found)
+}
+
+/// What was seen to be over stays over, even if the clock is set back.
+async fn note_expiry(db: &mut Connection, found: &Reservation) -> Result<(), Error> {
+    match found.state {
+        State::Expired => db.execute_later(SET_STATE, values![found.id, "expired"]).await,
+        State::Active | State::Completed | State::Cancelled => Ok(()),
+    }
 }
 
 /// Writes down that up to `limit` reservations ran out, so that none comes back when the clock is set back. Returns how
@@ -435,7 +486,7 @@ async fn hold(
         terms.monthly_cost_minor,
         terms.currency.as_str(),
     ];
-    db.execute(INSERT_NUMBER, values).await.map(drop)
+    db.execute_later(INSERT_NUMBER, values).await
 }
 
 async fn held(db: &mut Connection, reservation: Uuid, number: E164) -> Result<Option<Number>, Error> {

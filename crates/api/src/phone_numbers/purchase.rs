@@ -9,13 +9,14 @@ use crate::operation::{self, Kind};
 use crate::state::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use std::collections::BTreeMap;
 use trunkline_numbers::eligibility::{Request, Table};
 use trunkline_numbers::{Denial, RuleBook};
+use trunkline_storage::Connection;
 use trunkline_storage::numbers::{self, Act};
 use trunkline_storage::operations::{self, Operation};
-use trunkline_storage::reservations::{self, Purchase, Reservation};
+use trunkline_storage::reservations::{self, Purchase, ToBuy};
 use trunkline_storage::resources::{self, Resource};
-use trunkline_storage::{Connection, Error};
 use uuid::Uuid;
 
 pub(super) async fn search(call: Call) -> Result<Response, ApiError> {
@@ -84,23 +85,25 @@ impl Order {
             resources::by_id_steady(db, self.resource).await?
         };
         let record = record.ok_or_else(ApiError::denied)?;
-        let held = reservations::to_change(db, self.resource, self.id, now_unix_ms).await?;
-        let held = held.filter(|held| held.kind == self.held_by).ok_or_else(|| unknown(&self.id))?;
-        if held.state == reservations::State::Active {
-            if let Err(denial) = self.decide_again(db, &rules, &record, &held).await? {
+        let order = reservations::to_buy(db, self.resource, self.id, now_unix_ms).await?;
+        let order =
+            order.filter(|order| order.reservation.kind == self.held_by).ok_or_else(|| unknown(&self.id))?;
+        let active = order.reservation.state == reservations::State::Active;
+        if active {
+            if let Err(denial) = self.decide_again(&rules, &record, &order) {
                 reservations::cancel(db, self.resource, self.id, act).await?;
                 return Ok(Outcome::Denied(denial));
             }
-            self.within_quota(db, table, held.numbers.len()).await?;
+            self.within_quota(db, table, order.reservation.numbers.len()).await?;
         }
         let ends_unix_ms = table.term_days.map(|days| now_unix_ms + i64::from(days) * DAY_MS);
-        let state = match reservations::purchase(db, self.resource, self.id, ends_unix_ms, act).await? {
+        let state = match reservations::buy(db, order, ends_unix_ms, act).await? {
             Purchase::Done(_) | Purchase::DoneBefore(_) => operations::State::Succeeded,
             Purchase::Expired => operations::State::Failed {
                 code: "ReservationExpired".to_owned(),
                 message: "The numbers were held until a time that has passed. Search again.".to_owned(),
             },
-            Purchase::Empty if held.state == reservations::State::Active => {
+            Purchase::Empty if active => {
                 return Err(ApiError::conflict("The reservation holds no numbers.").into());
             }
             Purchase::Empty | Purchase::Unknown => return Err(unknown(&self.id).into()),
@@ -108,10 +111,7 @@ impl Order {
         // The operation has the id of what is bought: buying it again is asking after the same operation (INV-5).
         let operation =
             operation::record(self.resource, self.kind, self.id, self.id.to_string(), state, now_unix_ms);
-        if let Some(before) = operations::by_id(db, self.resource, &operation.id).await? {
-            return Ok(Outcome::Ended(before));
-        }
-        operations::insert(db, &operation).await?;
+        operations::insert_once(db, &operation).await?;
         Ok(Outcome::Ended(operation))
     }
 
@@ -127,20 +127,16 @@ impl Order {
     }
 
     /// Decides for each number, on what the record and the rule book say now (PROV-20).
-    async fn decide_again(
-        &self,
-        db: &mut Connection,
-        rules: &RuleBook,
-        record: &Resource,
-        held: &Reservation,
-    ) -> Result<Result<(), Denial>, Error> {
-        for (number, terms) in &held.numbers {
-            let Some(number) = numbers::by_e164(db, *number).await? else { continue };
-            if !may_be_sold(&self.state, &number) {
-                return Ok(Err(Denial::AreaCodeInvalid));
+    fn decide_again(&self, rules: &RuleBook, record: &Resource, order: &ToBuy) -> Result<(), Denial> {
+        let held: BTreeMap<_, _> =
+            order.reservation.numbers.iter().map(|(held, terms)| (*held, terms)).collect();
+        for number in &order.numbers {
+            let Some(terms) = held.get(&number.imported.number) else { continue };
+            if !may_be_sold(&self.state, number) {
+                return Err(Denial::AreaCodeInvalid);
             }
             let request = Request {
-                number_country: number.imported.country,
+                number_country: number.imported.country.clone(),
                 number_type: number.imported.number_type,
                 assignment: terms.assignment_type,
                 calling: terms.calling,
@@ -148,11 +144,9 @@ impl Order {
                 // The number was found, so its area code is one.
                 area_code: None,
             };
-            if let Err(denial) = decide(rules, record, &request) {
-                return Ok(Err(denial));
-            }
+            decide(rules, record, &request)?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Sql;
 use super::topic::{Topic, Topics};
+use super::trip::{Expected, Outcome, Stop, Trip};
 use crate::error::{Error, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +24,8 @@ pub struct Connection {
     fault: Option<Fault>,
     /// What to give word of after the commit.
     topics: Topics,
+    /// What goes to SQLite with the next statement.
+    trip: Trip,
 }
 
 /// A failure of the disk under SQLite.
@@ -39,11 +42,15 @@ enum Engine {
 
 impl Connection {
     pub(super) fn sqlite(connection: PoolConnection<Sqlite>) -> Self {
-        Self { engine: Engine::Sqlite(connection), failed: false, fault: None, topics: Topics::default() }
+        Self::over(Engine::Sqlite(connection))
     }
 
     pub(super) fn postgres(connection: PoolConnection<Postgres>) -> Self {
-        Self { engine: Engine::Postgres(connection), failed: false, fault: None, topics: Topics::default() }
+        Self::over(Engine::Postgres(connection))
+    }
+
+    fn over(engine: Engine) -> Self {
+        Self { engine, failed: false, fault: None, topics: Topics::default(), trip: Trip::default() }
     }
 
     /// Gives word of a change when it has been committed.
@@ -58,34 +65,88 @@ impl Connection {
 
     /// Runs a statement and returns how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: Sql, values: &[Value<'_>]) -> Result<u64, Error> {
-        let result = match &mut self.engine {
-            Engine::Sqlite(connection) => {
-                let query = bind!(sqlx::query::<Sqlite>(sql.sqlite), values);
-                query.execute(&mut **connection).await.map(|done| done.rows_affected())
-            }
+        match &mut self.engine {
+            Engine::Sqlite(_) => Ok(self.run_with(sql, values).await?.changed),
             Engine::Postgres(connection) => {
                 let query = bind!(sqlx::query::<Postgres>(sql.postgres), values);
-                query.execute(&mut **connection).await.map(|done| done.rows_affected())
+                let done = query.execute(&mut **connection).await;
+                self.checked(sql.name, done.map(|done| done.rows_affected()))
             }
-        };
-        self.checked(sql, result)
+        }
+    }
+
+    /// Runs a statement whose outcome the unit does not look at: at the latest with its next other statement, or at its
+    /// end, and in SQLite together with that. A failure comes out there, and undoes the unit as it always does.
+    ///
+    /// Writes that follow each other in a unit take one trip to SQLite's thread so, instead of one each.
+    pub(crate) async fn execute_later(&mut self, sql: Sql, values: &[Value<'_>]) -> Result<(), Error> {
+        self.later(sql, values, Expected::Anything).await
+    }
+
+    /// Does the same with a compare-and-set, which has to change one row.
+    ///
+    /// # Errors
+    /// [`Error::Contended`], now or later, when it changes none.
+    pub(crate) async fn set_later(&mut self, sql: Sql, values: &[Value<'_>]) -> Result<(), Error> {
+        self.later(sql, values, Expected::OneRow).await
+    }
+
+    async fn later(&mut self, sql: Sql, values: &[Value<'_>], expected: Expected) -> Result<(), Error> {
+        if matches!(self.engine, Engine::Postgres(_)) {
+            let changed = self.execute(sql, values).await?;
+            return if expected == Expected::OneRow && changed != 1 {
+                Err(self.stopped(Stop::Missed(sql.name)))
+            } else {
+                Ok(())
+            };
+        }
+        self.trip.add(sql, values, expected).map_err(|stop| self.stopped(stop))?;
+        if self.trip.is_full() { self.flush().await } else { Ok(()) }
+    }
+
+    /// Runs what was left for later.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        self.run_trip().await.map(drop)
+    }
+
+    /// Forgets what was left for later.
+    pub(super) fn forget(&mut self) {
+        self.trip.forget();
+    }
+
+    /// Has commands go ahead of the next statement.
+    pub(super) fn send_ahead(&mut self, commands: &'static [Sql]) {
+        self.trip.send_ahead(commands);
+    }
+
+    /// Says whether what was to go ahead of the next statement has not gone.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.trip.is_ahead()
+    }
+
+    async fn run_with(&mut self, sql: Sql, values: &[Value<'_>]) -> Result<Outcome, Error> {
+        self.trip.add(sql, values, Expected::Anything).map_err(|stop| self.stopped(stop))?;
+        self.run_trip().await
+    }
+
+    async fn run_trip(&mut self) -> Result<Outcome, Error> {
+        let Engine::Sqlite(connection) = &mut self.engine else { return Ok(Outcome::default()) };
+        self.trip.run(connection).await.map_err(|stop| self.stopped(stop))
     }
 
     /// Runs a statement and returns its rows.
     pub(crate) async fn fetch_all(&mut self, sql: Sql, values: &[Value<'_>]) -> Result<Vec<Row>, Error> {
-        let result = match &mut self.engine {
-            Engine::Sqlite(connection) => {
-                let query = bind!(sqlx::query::<Sqlite>(sql.sqlite), values);
-                let rows = query.fetch_all(&mut **connection).await;
-                rows.map(|rows| rows.into_iter().map(Row::Sqlite).collect())
+        match &mut self.engine {
+            Engine::Sqlite(_) => {
+                let rows = self.run_with(sql, values).await?.rows;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
             Engine::Postgres(connection) => {
                 let query = bind!(sqlx::query::<Postgres>(sql.postgres), values);
                 let rows = query.fetch_all(&mut **connection).await;
-                rows.map(|rows| rows.into_iter().map(Row::Postgres).collect())
+                self.checked(sql.name, rows.map(|rows| rows.into_iter().map(Row::Postgres).collect()))
             }
-        };
-        self.checked(sql, result)
+        }
     }
 
     /// Runs a statement that yields at most one row.
@@ -118,7 +179,7 @@ impl Connection {
             Engine::Sqlite(connection) => connection.prepare(sql.sqlite.into_sql_str()).await.map(drop),
             Engine::Postgres(connection) => connection.prepare(sql.postgres.into_sql_str()).await.map(drop),
         };
-        self.checked(sql, result)
+        self.checked(sql.name, result)
     }
 
     pub(super) async fn durability(&mut self) -> Result<String, Error> {
@@ -143,12 +204,19 @@ impl Connection {
         }
     }
 
-    fn checked<T>(&mut self, sql: Sql, result: Result<T, sqlx::Error>) -> Result<T, Error> {
-        result.map_err(|error| {
-            self.failed = true;
-            self.fault = Fault::of(&error).or(self.fault);
-            Error::from_statement(sql.name, error)
-        })
+    fn checked<T>(&mut self, statement: &'static str, result: Result<T, sqlx::Error>) -> Result<T, Error> {
+        result.map_err(|error| self.stopped(Stop::Failed(statement, error)))
+    }
+
+    fn stopped(&mut self, stop: Stop) -> Error {
+        self.failed = true;
+        match stop {
+            Stop::Failed(statement, error) => {
+                self.fault = Fault::of(&error).or(self.fault);
+                Error::from_statement(statement, error)
+            }
+            Stop::Missed(statement) => Error::Contended { statement },
+        }
     }
 }
 

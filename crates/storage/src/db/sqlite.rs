@@ -49,7 +49,12 @@ pub(super) async fn open(path: &str, shared: &Arc<Shared>) -> Result<Opened, Err
     let writers =
         writers.connect_with(options.clone()).await.map_err(|error| Error::Open(Box::new(error)))?;
     migration::run_sqlite(&writers).await?;
-    let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).idle_timeout(None).max_lifetime(None);
+    // A connection to a file does not break: asking it whether it is there would double the trips of a short read.
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS_MAX)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None);
     let readers = readers.connect_lazy_with(options.pragma("query_only", "ON"));
 
     let (orders, queue) = mpsc::channel(QUEUE_UNITS_MAX);

@@ -63,6 +63,11 @@ where
             if connection.take_failed() && result.is_ok() {
                 result = Err(Error::Undone.into());
             }
+            if result.is_err() {
+                connection.forget();
+            } else if let Err(error) = connection.flush().await {
+                result = Err(error.into());
+            }
             Done {
                 keep: result.is_ok(),
                 acknowledge: Box::new(move |commit| {

@@ -3,7 +3,12 @@
 //! A disk syncs some hundred times a second; callers are many more. So the writer takes all the units
 //! that have queued up while the last sync was under way, runs each in a savepoint of one transaction,
 //! commits once, and only then tells every caller. The busier the store, the larger the groups.
+//!
+//! A savepoint is made with the first statement of its unit and released with the first of the next, so it costs
+//! no trip to SQLite's thread of its own. Two names take turns: where one could not be made, to undo its unit
+//! fails too, and never undoes the unit before, which was to stay.
 
+use super::Sql;
 use super::connection::{Connection, Fault};
 use super::store::Shared;
 use super::unit::{Done, Unit};
@@ -43,6 +48,46 @@ pub(super) struct Writer {
     closing: bool,
 }
 
+/// The savepoint of the unit that runs.
+#[derive(Clone, Copy)]
+enum Savepoint {
+    Even,
+    Odd,
+}
+
+impl Savepoint {
+    /// Goes on to that of the next unit, and returns what makes it.
+    fn next(&mut self) -> &'static [Sql] {
+        match self {
+            Self::Even => {
+                *self = Self::Odd;
+                &[RELEASE_EVEN, SAVEPOINT_ODD]
+            }
+            Self::Odd => {
+                *self = Self::Even;
+                &[RELEASE_ODD, SAVEPOINT_EVEN]
+            }
+        }
+    }
+
+    /// The savepoint outlives its own undoing.
+    fn undo(self) -> &'static str {
+        match self {
+            Self::Even => "ROLLBACK TO even",
+            Self::Odd => "ROLLBACK TO odd",
+        }
+    }
+}
+
+const SAVEPOINT_EVEN: Sql = command("SAVEPOINT even");
+const SAVEPOINT_ODD: Sql = command("SAVEPOINT odd");
+const RELEASE_EVEN: Sql = command("RELEASE even");
+const RELEASE_ODD: Sql = command("RELEASE odd");
+
+const fn command(text: &'static str) -> Sql {
+    Sql { name: text, sqlite: text, postgres: text }
+}
+
 impl Writer {
     pub(super) fn new(connection: Connection, units: mpsc::Receiver<Order>, shared: Arc<Shared>) -> Self {
         Self { connection, units, shared, stopped: false, closing: false }
@@ -61,7 +106,7 @@ impl Writer {
                 first.reject(Error::Stopped);
                 continue;
             }
-            match self.connection.command("BEGIN IMMEDIATE; SAVEPOINT unit").await {
+            match self.connection.command("BEGIN IMMEDIATE").await {
                 Ok(()) => self.serve_group(first).await,
                 // Another process has held the database for longer than the busy timeout: whoever came meanwhile has
                 // waited long enough.
@@ -78,26 +123,26 @@ impl Writer {
         let began = Instant::now();
         let mut group = Vec::new();
         let mut next = Some(first);
+        let mut savepoint = Savepoint::Even;
+        self.connection.send_ahead(&[SAVEPOINT_EVEN]);
         while let Some(unit) = next {
             let done = unit.run(&mut self.connection).await;
             let keep = done.keep;
             group.push(done);
+            // Where the savepoint has not gone yet the unit has done nothing, and the next may have it.
+            if !self.connection.is_ahead() {
+                if keep {
+                    self.connection.send_ahead(savepoint.next());
+                } else if let Err(error) = self.connection.command(savepoint.undo()).await {
+                    return self.abandon(group, error).await;
+                }
+            }
             let full = group.len() >= GROUP_UNITS_MAX || began.elapsed() >= GROUP_GATHERING_MAX;
             next = if full { None } else { self.queued() };
-            // One trip to SQLite's thread between two units, and one behind the last.
-            let ended = match (keep, next.is_some()) {
-                (true, true) => self.connection.command("RELEASE unit; SAVEPOINT unit").await,
-                (true, false) => self.connection.command("RELEASE unit; COMMIT").await,
-                // The savepoint outlives its own undoing.
-                (false, true) => self.connection.command("ROLLBACK TO unit").await,
-                (false, false) => self.connection.command("ROLLBACK TO unit; COMMIT").await,
-            };
-            if let Err(error) = ended {
-                if let Some(unit) = next {
-                    unit.reject(Error::Busy);
-                }
-                return self.abandon(group, error).await;
-            }
+        }
+        // Takes the savepoint with it that is left.
+        if let Err(error) = self.connection.command("COMMIT").await {
+            return self.abandon(group, error).await;
         }
         // A statement met a broken disk and its unit alone was undone: what is written here is good, but
         // nothing more is.

@@ -136,7 +136,7 @@ pub(crate) async fn assign(
         assignment.renews_unix_ms,
         ends_unix_ms,
     ];
-    db.execute(INSERT, values).await?;
+    db.execute_later(INSERT, values).await?;
     let charge = ledger::Entry {
         resource,
         at_unix_ms: act.now_unix_ms,
@@ -221,7 +221,7 @@ pub async fn set_capabilities(
     let Some(mut assignment) = live(db, number).await? else { return Ok(None) };
     let place = Place { owner: Some(resource), ..Place::default() };
     transition(db, &owned, NumberState::Assigned, place, "set capabilities", act).await?;
-    db.execute(SET_CAPABILITIES, values![assignment.id, calling.as_str(), sms.as_str()]).await?;
+    db.execute_later(SET_CAPABILITIES, values![assignment.id, calling.as_str(), sms.as_str()]).await?;
     db.notify(Topic::Routing);
     assignment.terms.calling = calling;
     assignment.terms.sms = sms;
@@ -238,7 +238,7 @@ pub(crate) async fn end(
 ) -> Result<Option<Assignment>, Error> {
     let Some(mut assignment) = live(db, number).await? else { return Ok(None) };
     ledger::charge_begun(db, &mut assignment, act.now_unix_ms).await?;
-    db.execute(END, values![assignment.id, act.now_unix_ms]).await?;
+    db.execute_later(END, values![assignment.id, act.now_unix_ms]).await?;
     let row = ledger::Entry {
         resource: assignment.resource,
         at_unix_ms: act.now_unix_ms,
