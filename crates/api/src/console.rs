@@ -5,6 +5,7 @@
 
 mod charges;
 mod eligibility;
+mod messages;
 mod pages;
 
 use crate::path::{Route, route};
@@ -13,5 +14,6 @@ pub(crate) use pages::page;
 
 pub(crate) static ROUTES: &[Route] = &[
     route!("Console_Statement", GET, "/console/statement", Console, charges::statement),
+    route!("Console_Messages", GET, "/console/messages", Console, messages::list),
     route!("Console_Eligibility", GET, "/console/eligibility", Console, eligibility::explain),
 ];

@@ -29,6 +29,8 @@ const MIGRATIONS: &[(&str, &str, &str)] = &[
     migration!("0007_signalling"),
     migration!("0008_messages"),
     migration!("0009_events"),
+    migration!("0010_users"),
+    migration!("0010_texts_of_resources"),
 ];
 
 /// How often a fresh SQLite file is tried again when another process migrates it at the same moment.

@@ -18,6 +18,7 @@ statements! {
         FROM jsonb_array_elements($1) WITH ORDINALITY AS text (value, position) ORDER BY position \
         ON CONFLICT (id) DO NOTHING RETURNING id";
     LIST = "SELECT * FROM inbound_texts WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+    LIST_OF_RESOURCE = "SELECT * FROM inbound_texts WHERE resource = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3";
     WITH_SENDER = "SELECT * FROM inbound_texts WHERE sender = $1 AND seq < $2 AND ($3 = '' OR recipient = $3) \
         ORDER BY seq DESC LIMIT $4";
     PRUNE = "DELETE FROM inbound_texts WHERE seq IN (SELECT seq FROM inbound_texts \
@@ -140,6 +141,20 @@ pub async fn insert(db: &mut Connection, texts: &[InboundText]) -> Result<HashSe
 pub async fn list(db: &mut Connection, before: Option<i64>, limit: u16) -> Result<Vec<InboundText>, Error> {
     let rows = db.fetch_all(LIST, values![before.unwrap_or(i64::MAX), i64::from(limit)]).await?;
     rows.iter().map(read).collect()
+}
+
+/// Returns up to `limit` texts to numbers of a resource before `before` (an [`InboundText::seq`]), latest first.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn of_resource(
+    db: &mut Connection,
+    resource: Uuid,
+    before: Option<i64>,
+    limit: u16,
+) -> Result<Vec<InboundText>, Error> {
+    let values = values![resource, before.unwrap_or(i64::MAX), i64::from(limit)];
+    db.fetch_all(LIST_OF_RESOURCE, values).await?.iter().map(read).collect()
 }
 
 /// Returns up to `limit` texts from a number, to one number or any, latest first.

@@ -49,6 +49,9 @@ async fn texts_that_came_in_are_listed_latest_first(database: Database) {
     let without_seq: Vec<InboundText> = listed.iter().map(|text| InboundText { seq: 0, ..text.clone() }).collect();
     assert_eq!(without_seq, [texts[1].clone(), texts[0].clone()]);
     assert_eq!(inbound::list(&mut db, Some(listed[0].seq), 10).await.unwrap(), listed[1..]);
+    let owner = texts[1].resource.unwrap();
+    assert_eq!(inbound::of_resource(&mut db, owner, None, 10).await.unwrap(), listed[..1]);
+    assert_eq!(inbound::of_resource(&mut db, owner, Some(listed[0].seq), 10).await.unwrap(), []);
     let one = inbound::with_sender(&mut db, "+12065550111", Some("+14255550100"), None, 10).await.unwrap();
     assert_eq!(one, listed[1..]);
     assert_eq!(inbound::with_sender(&mut db, "+12065550111", None, None, 10).await.unwrap(), listed);
