@@ -130,14 +130,15 @@ names! {
 impl Name {
     /// Reads a name in its long or compact form; nothing when the name is not one that we know.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut slot = hash(text);
+        let words = words(text)?;
+        let mut slot = hash(words);
         // Ends: the table is never full, which `SLOTS` beside `NAMES.len()` shows.
         loop {
-            let entry = *SLOT_TABLE.get(slot)?;
-            let (name, value) = NAMES.get(usize::from(entry.checked_sub(1)?))?;
-            if is_same_name(name.as_bytes(), text) {
-                return Some(*value);
+            let Slot { words: known, len, name } = SLOT_TABLE.get(slot)?;
+            if usize::from(*len) == text.len() && is_same(*known, words) {
+                return *name;
             }
+            (*name)?;
             slot = (slot + 1) % SLOTS;
         }
     }
@@ -172,40 +173,6 @@ impl std::fmt::Display for Name {
     }
 }
 
-/// Says whether text is one of our names but for case, eight letters at a time: every field of every message asks.
-fn is_same_name(name: &[u8], text: &[u8]) -> bool {
-    if name.len() != text.len() {
-        return false;
-    }
-    let (mut names, mut texts) = (name, text);
-    while let (Some((name, names_rest)), Some((text, texts_rest))) =
-        (names.split_first_chunk(), texts.split_first_chunk())
-    {
-        if !is_same_word(name, text) {
-            return false;
-        }
-        (names, texts) = (names_rest, texts_rest);
-    }
-    match (name.last_chunk(), text.last_chunk()) {
-        (Some(name), Some(text)) => is_same_word(name, text),
-        _ => names.eq_ignore_ascii_case(texts),
-    }
-}
-
-fn is_same_word(name: &[u8; 8], text: &[u8; 8]) -> bool {
-    let (name, text) = (u64::from_le_bytes(*name), u64::from_le_bytes(*text));
-    // Letters have bit 0x40 and differ from their other case in bit 0x20; the hyphens of our names have no 0x40.
-    let case_bits = (name & 0x4040_4040_4040_4040) >> 1;
-    (name ^ text) & !case_bits == 0
-}
-
-/// Splits text at the first of a byte that is ASCII; a search for a `char` takes several times as long.
-#[inline]
-pub(crate) fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
-    let at = text.bytes().position(|found| found == byte)?;
-    Some((text.get(..at)?, text.get(at + 1..)?))
-}
-
 /// Returns true for a byte of RFC 3261's `token`.
 #[inline]
 pub fn is_token_byte(byte: u8) -> bool {
@@ -224,38 +191,91 @@ static TOKEN_BYTES: [bool; 256] = {
     table
 };
 
+/// The letters of a name, eight a word: every field of every message asks for one, and words compare at once.
+type Words = [u64; 3];
+
+/// As long as names may be to have their letters in the words.
+const NAME_BYTES_MAX: usize = 24;
+
+/// A slot of the table of names: half a cache line, so that a look-up touches one. An empty one has no name.
+#[derive(Clone, Copy)]
+struct Slot {
+    words: Words,
+    len: u8,
+    name: Option<Name>,
+}
+
 /// Open-addressed slots for the names above: about five times as many as there are names, so that nearly
 /// every look-up needs one comparison.
 const SLOTS: usize = 512;
 
-static SLOT_TABLE: [u8; SLOTS] = slot_table();
+static SLOT_TABLE: [Slot; SLOTS] = slot_table();
 
-/// Spreads names by length and three of their letters, without case.
-const fn hash(text: &[u8]) -> usize {
-    let (Some(first), Some(last)) = (text.first(), text.last()) else {
-        return 0;
+/// Returns the words of text; nothing when it is longer than any name. They overlap where its length asks for it.
+const fn words(text: &[u8]) -> Option<Words> {
+    if let Some((first, rest)) = text.split_first_chunk() {
+        let last = match text.last_chunk() {
+            Some(last) if text.len() <= NAME_BYTES_MAX => last,
+            Some(_) | None => return None,
+        };
+        let middle = match rest.first_chunk() {
+            Some(middle) => middle,
+            None => last,
+        };
+        return Some([u64::from_le_bytes(*first), u64::from_le_bytes(*middle), u64::from_le_bytes(*last)]);
+    }
+    let word = match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => {
+            u32::from_le_bytes(*first) as u64 | (u32::from_le_bytes(*last) as u64) << u32::BITS
+        }
+        (Some(_), None) | (None, Some(_)) | (None, None) => match *text {
+            [first, second, third] => u32::from_le_bytes([first, second, third, 0]) as u64,
+            [first, second] => u16::from_le_bytes([first, second]) as u64,
+            [first] => first as u64,
+            _ => 0,
+        },
     };
-    let middle = match text.split_at_checked(text.len() / 2) {
-        Some((_, [byte, ..])) => *byte,
-        Some((_, [])) | None => 0,
-    };
-    let first = (*first | 0x20) as usize;
-    let last = (*last | 0x20) as usize;
-    let middle = (middle | 0x20) as usize;
-    (text.len() * 37 + first * 11 + middle * 67 + last * 131) % SLOTS
+    Some([word, 0, 0])
 }
 
+/// Spreads names over the slots, without case.
+const fn hash([first, second, third]: Words) -> usize {
+    let mixed = (first | CASE_BITS)
+        .wrapping_add((second | CASE_BITS).rotate_left(7))
+        .wrapping_add((third | CASE_BITS).rotate_left(14));
+    // The highest bits of a product depend on all bits of its factors.
+    (mixed.wrapping_mul(GOLDEN_RATIO) >> (u64::BITS - SLOTS.trailing_zeros())) as usize
+}
+
+/// Says whether text is a name of ours but for case.
+fn is_same(name: Words, text: Words) -> bool {
+    let differing = name.iter().zip(text).fold(0, |differing, (name, text)| {
+        // Letters have bit 0x40 and differ from their other case in bit 0x20; the hyphens of our names have no 0x40.
+        let case_bits = (name >> 1) & CASE_BITS;
+        differing | (name ^ text) & !case_bits
+    });
+    differing == 0
+}
+
+/// What tells lower case from upper case, in each of eight letters.
+const CASE_BITS: u64 = u64::from_le_bytes([0x20; 8]);
+
+/// 2⁶⁴ divided by the golden ratio, a factor that spreads well.
+const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+
 #[expect(clippy::indexing_slicing, reason = "runs in the compiler over our own table")]
-const fn slot_table() -> [u8; SLOTS] {
-    assert!(NAMES.len() < 255 && NAMES.len() * 2 < SLOTS);
-    let mut table = [0; SLOTS];
+const fn slot_table() -> [Slot; SLOTS] {
+    assert!(SLOTS.is_power_of_two() && NAMES.len() * 2 < SLOTS);
+    let mut table = [Slot { words: [0; 3], len: 0, name: None }; SLOTS];
     let mut at = 0;
     while at < NAMES.len() {
-        let mut slot = hash(NAMES[at].0.as_bytes());
-        while table[slot] != 0 {
+        let (text, name) = NAMES[at];
+        let words = words(text.as_bytes()).expect("our names are short");
+        let mut slot = hash(words);
+        while table[slot].name.is_some() {
             slot = (slot + 1) % SLOTS;
         }
-        table[slot] = at as u8 + 1;
+        table[slot] = Slot { words, len: text.len() as u8, name: Some(name) };
         at += 1;
     }
     table

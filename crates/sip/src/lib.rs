@@ -97,6 +97,7 @@ pub mod user_agent;
 
 mod dialog;
 mod invite;
+mod scan;
 mod transaction;
 
 pub use error::Error;

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::header::{Params, split_once, split_params};
+use crate::header::{Params, split_params};
+use crate::scan::{any, split_once};
 
 mod compare;
 
@@ -72,10 +73,10 @@ pub enum InvalidUri {
 impl<'a> Uri<'a> {
     /// Reads a URI.
     pub fn parse(text: &'a str) -> Result<Self, InvalidUri> {
-        // No early return: the whole of so short a text is looked at in a few vector instructions.
-        let strange =
-            |byte: u8| (byte <= b' ') | (byte == b'<') | (byte == b'>') | (byte == b'"') | (byte == 0x7f);
-        if text.bytes().fold(false, |found, byte| found | strange(byte)) {
+        // Brackets differ in one bit.
+        let is_strange =
+            |byte: u8| (byte <= b' ') | (byte & !2 == b'<') | (byte == b'"') | (byte == 0x7f);
+        if any(text.as_bytes(), is_strange) {
             return Err(InvalidUri::Character);
         }
         let (scheme, rest) = split_once(text, b':').ok_or(InvalidUri::Scheme)?;

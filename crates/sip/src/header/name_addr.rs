@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::params::{Params, split_params};
+use crate::scan::{find, split_once};
 use crate::uri::{InvalidUri, Uri};
 
 /// A display name, a URI and header parameters.
@@ -53,14 +54,13 @@ impl<'a> NameAddr<'a> {
     fn parse_enclosed(value: &'a [u8], open: usize) -> Result<Self, InvalidNameAddr> {
         let (display, rest) = value.split_at_checked(open).ok_or(InvalidNameAddr::NoUri)?;
         let rest = rest.strip_prefix(b"<").ok_or(InvalidNameAddr::NoUri)?;
-        let close = memchr::memchr(b'>', rest).ok_or(InvalidNameAddr::OpenAngle)?;
-        let uri = text(rest.get(..close).unwrap_or_default())?;
-        let params = rest.get(close + 1..).unwrap_or_default().trim_ascii();
-        if !params.is_empty() && !params.starts_with(b";") {
+        let (uri, params) = split_once(text(rest)?, b'>').ok_or(InvalidNameAddr::OpenAngle)?;
+        let params = params.trim_ascii();
+        if !params.is_empty() && !params.starts_with(';') {
             return Err(InvalidNameAddr::Trailing);
         }
         // RFC 4475 §3.1.2.14 has space inside <>, an error that peers are asked to be liberal about.
-        Self::checked(display.trim_ascii(), uri.trim_ascii(), text(params)?)
+        Self::checked(display.trim_ascii(), uri.trim_ascii(), params)
     }
 
     fn parse_bare(value: &'a [u8]) -> Result<Self, InvalidNameAddr> {
@@ -129,7 +129,7 @@ impl<'a> NameAddr<'a> {
 /// Finds the `<` that starts the URI, past a quoted display name.
 fn find_angle(value: &[u8]) -> Result<Option<usize>, InvalidNameAddr> {
     if !value.starts_with(b"\"") {
-        return Ok(value.iter().position(|&byte| byte == b'<'));
+        return Ok(find(value, b'<'));
     }
     let mut escaped = false;
     for (at, &byte) in value.iter().enumerate().skip(1) {

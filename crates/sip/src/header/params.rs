@@ -1,7 +1,7 @@
 //! Parameters after a semicolon.
 
 use super::list::find_outside;
-use super::split_once;
+use crate::scan::{find, split_once};
 
 /// `;name=value` parameters of a header field or a URI, in order.
 ///
@@ -69,6 +69,6 @@ fn end_of_param(text: &[u8]) -> Option<usize> {
 
 /// Splits text in front of its first semicolon.
 pub(crate) fn split_params(text: &str) -> (&str, &str) {
-    let at = text.bytes().position(|byte| byte == b';').unwrap_or(text.len());
+    let at = find(text.as_bytes(), b';').unwrap_or(text.len());
     text.split_at_checked(at).unwrap_or((text, ""))
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::cseq::decimal;
 use super::params::{Params, split_params};
-use super::split_once;
+use crate::scan::split_once;
 use crate::uri::Host;
 
 /// One hop that a request took, which is where its responses go back.

@@ -9,8 +9,9 @@ use super::error::{ParseError, ParseErrorKind, wants_answer};
 use super::{
     Field, HEADER_BYTES_MAX, HEADERS_MAX, MESSAGE_BYTES_MAX, Message, MessageBuilder, Names, Span, Start,
 };
-use crate::header::{Name, NameAddr, decimal, is_token_byte, items};
+use crate::header::{Name, NameAddr, Via, decimal, is_token_byte, items};
 use crate::method::Method;
+use crate::scan::{any, count, find};
 use crate::uri::Uri;
 
 /// Reads one whole message.
@@ -34,17 +35,16 @@ fn read(bytes: &Bytes) -> Result<Message, ParseErrorKind> {
     }
     let (first, first_end) = line(&bytes, 0).ok_or(ParseErrorKind::Truncated)?;
     let start = start_line(first)?;
-    let carriage_returns = usize::from(first.len() + 1 < first_end);
     let mut head = Head {
         fields: Vec::with_capacity(FIELDS),
         names: Names::default(),
         repeated: None,
         folded: false,
-        carriage_returns,
+        line_end_bytes: first_end - first.len(),
         end: 0,
     };
     head.read(&bytes, first_end)?;
-    check_bytes(bytes.get(..head.end).unwrap_or_default(), head.carriage_returns)?;
+    check_bytes(bytes.get(..head.end).unwrap_or_default(), head.line_end_bytes)?;
     if head.folded {
         bytes = unfolded(&bytes, &head.fields);
     }
@@ -66,8 +66,8 @@ struct Head {
     repeated: Option<Name>,
     /// A value runs over more than one line.
     folded: bool,
-    /// How many lines ended in CR LF rather than LF.
-    carriage_returns: usize,
+    /// How many bytes the line ends so far take: LF is one, CR LF is two.
+    line_end_bytes: usize,
     /// Where the body starts.
     end: usize,
 }
@@ -78,13 +78,8 @@ impl Head {
         for end in memchr::memchr_iter(b'\n', bytes.get(start..).unwrap_or_default()) {
             let next = start + end + 1;
             let text = bytes.get(at..next - 1).unwrap_or_default();
-            let text = match text.split_last() {
-                Some((b'\r', text)) => {
-                    self.carriage_returns += 1;
-                    text
-                }
-                Some(_) | None => text,
-            };
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            self.line_end_bytes += next - at - text.len();
             match text.first() {
                 None => {
                     self.end = next;
@@ -105,23 +100,20 @@ impl Head {
         if text.len() > HEADER_BYTES_MAX {
             return Err(ParseErrorKind::HeaderTooLarge);
         }
-        // Names are so short that a plain loop finds the colon sooner than memchr would start.
-        let colon = text.iter().position(|&byte| byte == b':').ok_or(ParseErrorKind::HeaderLine)?;
+        let colon = find(text, b':').ok_or(ParseErrorKind::HeaderLine)?;
         let (name, value) = text.split_at_checked(colon).ok_or(ParseErrorKind::HeaderLine)?;
         let name = trim_name(name);
         let known = Name::parse(name);
         if known.is_none() && (name.is_empty() || !name.iter().all(|&byte| is_token_byte(byte))) {
             return Err(ParseErrorKind::HeaderLine);
         }
-        let value = value.get(1..).unwrap_or_default();
-        let before = value.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let value_start = at + colon + 1 + before;
-        let value_len = value.get(before..).unwrap_or_default().trim_ascii_end().len();
-        let (name, value) = (Span::new(at, at + name.len()), Span::new(value_start, value_start + value_len));
-        self.fields.push(Field::new(known, name, value));
+        let value = value.get(1..).unwrap_or_default().trim_ascii_start();
+        let start = at + text.len() - value.len();
+        let value = Span::new(start, start + value.trim_ascii_end().len());
+        self.fields.push(Field::new(known, Span::new(at, at + name.len()), value));
         if let Some(name) = known {
-            if name.is_singleton()
-                && self.names.has(name)
+            if self.names.has(name)
+                && name.is_singleton()
                 && self.repeated.is_none_or(|other| other == Name::ContentLength)
             {
                 self.repeated = Some(name);
@@ -201,23 +193,10 @@ fn status_line(text: &[u8]) -> Result<Start, ParseErrorKind> {
 }
 
 /// Refuses control characters: NUL and friends end text early for some readers, a lone CR ends a line for some.
-fn check_bytes(head: &[u8], carriage_returns: usize) -> Result<(), ParseErrorKind> {
-    let is_strange = |byte: u8| {
-        let control = (byte < b' ') & (byte != b'\t') & (byte != b'\r') & (byte != b'\n');
-        u8::from(control | (byte == 0x7f))
-    };
-    // A lane for each byte of a chunk, and no early return: this shape becomes vector instructions.
-    let (chunks, rest) = head.as_chunks::<32>();
-    let mut lanes = [0_u8; 32];
-    for chunk in chunks {
-        for (lane, &byte) in lanes.iter_mut().zip(chunk) {
-            *lane |= is_strange(byte);
-        }
-    }
-    let strange = lanes.iter().fold(0, |found, lane| found | lane)
-        | rest.iter().fold(0, |found, &byte| found | is_strange(byte));
-    let returns = memchr::memchr_iter(b'\r', head).count();
-    if strange != 0 || returns != carriage_returns { Err(ParseErrorKind::ControlCharacter) } else { Ok(()) }
+fn check_bytes(head: &[u8], line_end_bytes: usize) -> Result<(), ParseErrorKind> {
+    let is_control = |byte: u8| ((byte < b' ') & (byte != b'\t')) | (byte == 0x7f);
+    // Those that end lines are known; any more are out of place.
+    if count(head, is_control) == line_end_bytes { Ok(()) } else { Err(ParseErrorKind::ControlCharacter) }
 }
 
 /// Returns the message with the line breaks inside its values replaced by spaces.
@@ -235,63 +214,63 @@ fn unfolded(bytes: &[u8], fields: &[Field]) -> Bytes {
     Bytes::from(plain)
 }
 
-/// Checks what every receiver needs before it can find a transaction.
+/// Checks what every receiver needs before it can find a transaction, and what a request is routed by.
 fn check_headers(message: &Message) -> Result<(), ParseErrorKind> {
     for name in TRANSACTION {
         if !message.names.has(name) {
             return Err(ParseErrorKind::Missing(name));
         }
     }
-    check_transaction(message)?;
+    if message.headers(Name::Via).flat_map(items).next().is_none() {
+        return Err(ParseErrorKind::Malformed(Name::Via));
+    }
+    let is_request = message.is_request();
+    for field in message.fields.iter() {
+        if let Some(name) = field.known
+            && !is_well_formed(name, message.slice(field.value()), is_request)
+        {
+            return Err(ParseErrorKind::Malformed(name));
+        }
+    }
+    check_method(message)?;
     if message.names.has(Name::MaxForwards) && message.max_forwards().is_none() {
         return Err(ParseErrorKind::Malformed(Name::MaxForwards));
     }
-    if message.is_request() {
-        check_request(message)?;
+    // RFC 3261 §19.1.1: a Request-URI has no headers.
+    if is_request && !message.uri().is_ok_and(|uri| uri.headers().is_empty()) {
+        return Err(ParseErrorKind::RequestUri);
     }
     Ok(())
 }
 
-/// Checks the headers that name the transaction and the dialog.
-fn check_transaction(message: &Message) -> Result<(), ParseErrorKind> {
-    let malformed = ParseErrorKind::Malformed;
-    let mut vias = message.vias().peekable();
-    if vias.peek().is_none() || vias.any(|via| via.is_err()) {
-        return Err(malformed(Name::Via));
+/// Checks a field of those that messages are matched and routed by, but for those that hold numbers.
+fn is_well_formed(name: Name, value: &[u8], is_request: bool) -> bool {
+    let are_addresses = || items(value).all(|item| NameAddr::parse(item).is_ok());
+    match name {
+        Name::Via => items(value).all(|via| Via::parse(via).is_ok()),
+        Name::From | Name::To => NameAddr::parse(value).is_ok(),
+        Name::CallId => is_call_id(value),
+        // A response is not refused over these: its transaction knows the way already.
+        Name::Contact => !is_request || value == b"*" || are_addresses(),
+        Name::Route | Name::RecordRoute => !is_request || are_addresses(),
+        _ => true,
     }
-    message.from().map_err(|_| malformed(Name::From))?;
-    message.to().map_err(|_| malformed(Name::To))?;
-    let call_id = message.call_id();
-    if call_id.is_empty() || call_id.contains([' ', '\t', '\u{fffd}']) {
-        return Err(malformed(Name::CallId));
-    }
-    let cseq = message.cseq().map_err(|_| malformed(Name::CSeq))?;
+}
+
+fn is_call_id(value: &[u8]) -> bool {
+    let holds_space = any(value, |byte| (byte == b' ') | (byte == b'\t'));
+    !value.is_empty() && !holds_space && std::str::from_utf8(value).is_ok()
+}
+
+/// Checks that the CSeq counts requests of this method.
+fn check_method(message: &Message) -> Result<(), ParseErrorKind> {
+    let cseq = message.cseq().map_err(|_| ParseErrorKind::Malformed(Name::CSeq))?;
     match message.method() {
         Some(method) if *method == cseq.method => Ok(()),
         Some(Method::Extension(_)) => Err(ParseErrorKind::UnknownMethodMismatch),
         Some(_) => Err(ParseErrorKind::MethodMismatch),
         None => Ok(()),
     }
-}
-
-/// Checks what a request is routed by. A response is not refused over these: its transaction knows the way already.
-fn check_request(message: &Message) -> Result<(), ParseErrorKind> {
-    // RFC 3261 §19.1.1: a Request-URI has no headers.
-    if !message.uri().is_ok_and(|uri| uri.headers().is_empty()) {
-        return Err(ParseErrorKind::RequestUri);
-    }
-    for name in [Name::Contact, Name::Route, Name::RecordRoute] {
-        let is_all = |value: &[u8]| name == Name::Contact && value == b"*";
-        if message
-            .headers(name)
-            .filter(|value| !is_all(value))
-            .flat_map(items)
-            .any(|item| NameAddr::parse(item).is_err())
-        {
-            return Err(ParseErrorKind::Malformed(name));
-        }
-    }
-    Ok(())
 }
 
 /// Says whether two fields of a name that may stand only once do any harm: a Content-Length that agrees with
