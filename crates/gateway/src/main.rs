@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use trunkline_gateway::app::{self, ServeError};
 use trunkline_gateway::cli::{BillingCommand, Cli, Command, ConfigCommand, Trunk};
 use trunkline_gateway::config::{Config, Loaded};
-use trunkline_gateway::{billing, call, number, resource, sandbox, trunk_list, trunk_match};
+use trunkline_gateway::{billing, call, events, number, resource, sandbox, sms, trunk_list, trunk_match};
 
 /// The command line or the configuration cannot be used.
 const UNUSABLE: u8 = 2;
@@ -67,10 +67,24 @@ fn main() -> ExitCode {
                 Ok(if yes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             })
         }
+        Command::Events(command) => {
+            let file = command.database().config.clone();
+            with_database(&file, |config| {
+                let yes = events(config, command)?;
+                Ok(if yes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            })
+        }
         Command::Billing(command) => {
             let BillingCommand::Statement { config: file, .. } = &command;
             let file = file.clone();
             with_database(&file, |config| billing(config, command).map(|()| ExitCode::SUCCESS))
+        }
+        Command::Sms(command) => {
+            let file = command.database().config.clone();
+            with_database(&file, |config| {
+                let yes = sms(config, command)?;
+                Ok(if yes { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            })
         }
         Command::Config(ConfigCommand::Check { file }) => {
             with_config(&file, |Loaded { config, warnings }| {

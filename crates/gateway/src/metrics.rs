@@ -2,9 +2,13 @@
 
 mod http;
 mod server;
+mod sms;
+mod webhooks;
 
 pub use http::HttpMetrics;
 pub use server::serve;
+pub use sms::SmsMetrics;
+pub use webhooks::WebhookMetrics;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -68,6 +72,10 @@ pub struct Metrics {
     pub journal_lost: Counter,
     /// The REST API.
     pub http: HttpMetrics,
+    /// Texts.
+    pub sms: SmsMetrics,
+    /// Events on their way to subscribers.
+    pub webhooks: WebhookMetrics,
     /// Panics that were caught in signalling; each is a bug.
     pub panics: Counter,
     /// Whether new calls are refused because the process is about to end.
@@ -325,6 +333,8 @@ impl Metrics {
         self.render_sip(&mut text);
         self.render_media(&mut text);
         self.http.render(&mut text);
+        self.sms.render(&mut text);
+        self.webhooks.render(&mut text);
         self.render_journal(&mut text);
         text.0
     }

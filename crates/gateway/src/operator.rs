@@ -1,14 +1,19 @@
 //! The operator's commands on the database of a gateway, which may be running meanwhile: it takes notice.
 
+mod assign;
 mod billing;
 mod csv;
+mod events;
 mod import;
 mod number;
 mod resource;
+mod sms;
 
 pub use billing::billing;
+pub use events::events;
 pub use number::number;
 pub use resource::resource;
+pub use sms::sms;
 
 use crate::config::Config;
 use anyhow::Context;

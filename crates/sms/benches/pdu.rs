@@ -82,7 +82,8 @@ fn main() {
         if json {
             println!(
                 "{{\"bench\":\"smpp-pdu\",\"metric\":\"{name}\",\"ours\":{ours:.0},\"unit\":\"ns\",\
-                 \"peer\":\"rusmpp-core 0.4.0\",\"peer_value\":{codec:.0},\"added\":{added:.0}}}"
+                 \"peer\":\"rusmpp-core 0.4.0\",\"peer_value\":{codec:.0},\"ratio\":{:.3}}}",
+                codec / ours
             );
         } else {
             println!("{name:<20} ours {ours:>5.0} ns, codec {codec:>5.0} ns, added {added:>5.0} ns");

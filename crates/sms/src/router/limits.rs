@@ -79,7 +79,8 @@ impl Limits {
         Some(bucket.ready_at(now, message.segments)).filter(|at| *at > now)
     }
 
-    pub(super) fn take(
+    /// Counts segments that are sent.
+    pub fn take(
         &mut self,
         now: Instant,
         trunk: &TrunkId,

@@ -250,6 +250,8 @@ pub struct Message {
     pub report_by_unix_ms: i64,
     /// Where it is.
     pub state: State,
+    /// What it waits for, or did when it was claimed; see [`queue`](super::queue).
+    pub lane: String,
     /// How often it was claimed; the right to settle it is lost when that grows.
     pub claims: i64,
     /// What it has been through.
@@ -295,6 +297,7 @@ impl Message {
             expires_unix_ms: row.read("expires_ms")?,
             report_by_unix_ms: row.read("report_by_ms")?,
             state: row.read_name("state")?,
+            lane: row.read("lane")?,
             claims: row.read("claims")?,
             delivery: Delivery::read(row)?,
             outcome: Outcome::read(row)?,
