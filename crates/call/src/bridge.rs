@@ -33,6 +33,8 @@ pub struct Bridge {
     /// When silence began to count: the gate was opened, or a hold ended.
     listening_since: Option<Instant>,
     silent_at: Option<Instant>,
+    /// Greatest effort of coding Opus, where load has been shed.
+    complexity_max: Option<u8>,
     events: VecDeque<BridgeEvent>,
 }
 
@@ -83,6 +85,7 @@ impl Bridge {
             silence_max: None,
             listening_since: None,
             silent_at: None,
+            complexity_max: None,
             events: VecDeque::new(),
         }
     }
@@ -121,6 +124,7 @@ impl Bridge {
                     (Side::Callee, Gate::Closed | Gate::Early) => FIRST_QUIET,
                     (Side::Callee, Gate::Open) | (Side::Caller, _) => QUIET_MAX,
                 };
+                let complexity_max = self.complexity_max;
                 let end = self.end(side);
                 end.expect_quiet(now, first, &negotiated);
                 match &mut end.leg {
@@ -128,7 +132,10 @@ impl Bridge {
                     None => {
                         let latch = std::mem::take(&mut end.latch);
                         let config = LegConfig { negotiated: Some(negotiated), latch, seed: end.seed };
-                        end.leg = Some(RtpLeg::new(config, now));
+                        let leg = end.leg.insert(RtpLeg::new(config, now));
+                        if let Some(complexity) = complexity_max {
+                            leg.set_complexity_max(complexity);
+                        }
                     }
                 }
             }
@@ -203,6 +210,23 @@ impl Bridge {
             if let Some(leg) = &mut end.leg {
                 leg.close(now);
             }
+        }
+    }
+
+    /// Caps the effort of coding Opus from now on, to shed load.
+    pub fn set_complexity_max(&mut self, complexity: u8) {
+        self.complexity_max = Some(complexity);
+        for side in Side::BOTH {
+            if let Some(leg) = &mut self.end(side).leg {
+                leg.set_complexity_max(complexity);
+            }
+        }
+    }
+
+    /// Takes what a browser reports of the path to it: the share of packets lost, of 256, and the round trip.
+    pub fn set_path(&mut self, side: Side, fraction_lost: Option<u8>, round_trip: Option<Duration>) {
+        if let Some(leg) = &mut self.end(side).leg {
+            leg.set_path(fraction_lost, round_trip);
         }
     }
 

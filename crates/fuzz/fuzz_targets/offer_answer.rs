@@ -8,7 +8,9 @@ use trunkline_media::{Direction, Local, MediaSession, Sdp, Wish};
 use trunkline_model::{Codec, MediaPolicy};
 
 fuzz_target!(|data: &[u8]| {
-    let local = Local::new([192, 0, 2, 1].into(), 20000, &MediaPolicy::default());
+    let codecs = vec![Codec::Opus, Codec::Pcmu, Codec::Pcma];
+    let policy = MediaPolicy { codecs, ..MediaPolicy::default() };
+    let local = Local::new([192, 0, 2, 1].into(), 20000, &policy);
     let mut session = MediaSession::new(local, 1);
     let mut version = 0;
     for part in data.split(|&byte| byte == 0).take(32) {
@@ -19,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
         };
         let wish = Wish {
             direction: Direction::ALL[usize::from(first >> 2) % 4],
-            prefer: [None, Some(Codec::Pcmu), Some(Codec::Pcma), None][usize::from(first >> 4) % 4],
+            prefer: [None, Some(Codec::Pcmu), Some(Codec::Pcma), Some(Codec::Opus)][usize::from(first >> 4) % 4],
         };
         let before = (session.negotiated().copied(), session.standing().cloned());
         let sent = match first % 4 {

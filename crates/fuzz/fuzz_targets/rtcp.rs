@@ -5,9 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use std::net::SocketAddr;
 use std::time::Duration;
 use trunkline_media::leg::{LegConfig, RtpLeg};
+use trunkline_media::opus::Settings;
 use trunkline_media::rtcp::{self, Rtcp};
 use trunkline_media::{Direction, Negotiated, Payload, PayloadMap};
-use trunkline_media::opus::Settings;
 use trunkline_model::{Codec, clock};
 
 fuzz_target!(|data: &[u8]| {

@@ -8,16 +8,26 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use trunkline_media::frame::PAYLOAD_BYTES_MAX;
 use trunkline_media::leg::{Channel, LegConfig, RtpLeg};
-use trunkline_media::{ClockRate, Direction, FrameBody, Negotiated, Payload, PayloadMap, rtp};
 use trunkline_media::opus::Settings;
+use trunkline_media::{ClockRate, Direction, FrameBody, Negotiated, Payload, PayloadMap, rtp};
 use trunkline_model::{Codec, clock};
 
 fuzz_target!(|data: &[u8]| {
+    for (receiving, sending) in [
+        ((Codec::Pcmu, 0), (Codec::Pcma, 8)),
+        ((Codec::Opus, 111), (Codec::Pcma, 8)),
+        ((Codec::Pcmu, 0), (Codec::Opus, 111)),
+    ] {
+        exchange(data, receiving, sending);
+    }
+});
+
+fn exchange(data: &[u8], receiving: (Codec, u8), sending: (Codec, u8)) {
     let mut now = clock::first_instant();
     let near = SocketAddr::from(([192, 0, 2, 1], 4000));
     let far = SocketAddr::from(([192, 0, 2, 2], 4000));
-    let mut receiving = leg(near, Codec::Pcmu, 0, now);
-    let mut sending = leg(far, Codec::Pcma, 8, now);
+    let mut receiving = leg(near, receiving, now);
+    let mut sending = leg(far, sending, now);
     let mut sequence = None;
     let mut rest = data;
     while let [wait, length, tail @ ..] = rest {
@@ -36,9 +46,9 @@ fuzz_target!(|data: &[u8]| {
         while receiving.poll_transmit().is_some() {}
     }
     let _ = (receiving.quality(), sending.quality());
-});
+}
 
-fn leg(remote: SocketAddr, codec: Codec, number: u8, now: Instant) -> RtpLeg {
+fn leg(remote: SocketAddr, (codec, number): (Codec, u8), now: Instant) -> RtpLeg {
     let mut map = PayloadMap::new(20);
     map.push(number, Payload::Audio(codec));
     map.push(101, Payload::TelephoneEvent(ClockRate::Hz8000));

@@ -33,7 +33,7 @@ use rand_chacha::ChaCha8Rng;
 use report::{Report, Reporter};
 use source::{Sources, Verdict};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use trunkline_model::LegQuality;
 
 pub use queue::{Channel, Transmit};
@@ -198,6 +198,12 @@ impl RtpLeg {
     /// Caps the effort of coding Opus from now on, to shed load.
     pub fn set_complexity_max(&mut self, complexity: u8) {
         self.stream.set_complexity_max(complexity);
+    }
+
+    /// Takes what is known of the path to the peer by other means than the RTCP that comes here, as
+    /// [`RtpStream::set_path`] says.
+    pub fn set_path(&mut self, fraction_lost: Option<u8>, round_trip: Option<Duration>) {
+        self.stream.set_path(fraction_lost, round_trip);
     }
 
     /// Returns the next datagram to put on the wire.

@@ -54,6 +54,7 @@ pub mod record;
 pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
+pub mod shed;
 pub mod stats;
 pub mod tone;
 mod transcode;
@@ -69,4 +70,5 @@ pub use offer::{BROWSER, DtlsEnd, DtlsRole, DtlsTransport, Fingerprint, IceCrede
 pub use play::{Player, Sound};
 pub use record::Recorder;
 pub use sdp::Sdp;
+pub use shed::ComplexityGovernor;
 pub use stats::LegStats;

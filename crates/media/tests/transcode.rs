@@ -287,8 +287,10 @@ fn a_pause_whose_source_is_gone_ends() {
 
 #[test]
 fn silence_that_opus_does_not_send_is_comfort_noise_for_a_peer_that_takes_it() {
-    let mut world =
-        World::new(negotiated(LEFT, Codec::Opus, 20, Some(110)), negotiated(RIGHT, Codec::Pcmu, 20, Some(101)));
+    let mut world = World::new(
+        negotiated(LEFT, Codec::Opus, 20, Some(110)),
+        negotiated(RIGHT, Codec::Pcmu, 20, Some(101)),
+    );
     let mut peer = Peer::new(LEFT);
     for packet in coded(Settings::default(), &speech()[..3200], 160) {
         opus_arrives(&mut world, &mut peer, &packet);
@@ -371,8 +373,10 @@ fn keys_pass_beside_the_codec_on_the_clock_of_each_side() {
 #[test]
 fn opus_to_opus_is_untouched_and_shows_what_is_missing() {
     let packets = coded(Settings::default(), &speech(), 320);
-    let mut world =
-        World::new(negotiated(LEFT, Codec::Opus, 20, Some(110)), negotiated(RIGHT, Codec::Opus, 20, Some(110)));
+    let mut world = World::new(
+        negotiated(LEFT, Codec::Opus, 20, Some(110)),
+        negotiated(RIGHT, Codec::Opus, 20, Some(110)),
+    );
     let mut peer = Peer::new(LEFT);
     for (place, packet) in packets.iter().enumerate() {
         let datagram = opus_packet(&mut peer, packet);
