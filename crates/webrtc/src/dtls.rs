@@ -34,7 +34,7 @@ impl Certificate {
     /// When the cryptography of this build fails its own test.
     pub fn generate() -> Result<Self, Error> {
         let config = dimpl::Config::builder()
-            // The ICE check has shown the browser's address before a handshake may begin.
+            // ICE has proved the browser's address before its first record counts.
             .use_server_cookie(false)
             .mtu(HANDSHAKE_MTU)
             .build()

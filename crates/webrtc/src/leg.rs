@@ -168,9 +168,19 @@ impl Leg {
                 Ok(())
             }
             Kind::Dtls | Kind::Rtcp => {
-                if self.take(now, input, outputs).is_some() { Err(Dropped::Unreadable) } else { Ok(()) }
+                if self.take(now, input, outputs).is_some() {
+                    Err(Dropped::Unreadable)
+                } else {
+                    Ok(())
+                }
             }
-            Kind::Rtp { ssrc } => self.take_rtp(now, ssrc, input, outputs),
+            Kind::Rtp { ssrc } => {
+                self.take_rtp(now, ssrc, input, outputs)?;
+                if self.addresses.prove(now, source) {
+                    outputs.event(Event::Moved);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -247,10 +257,16 @@ impl Leg {
         if let Some(forgotten) = self.addresses.checked(source) {
             outputs.forget(forgotten);
         }
-        if let State::Connected(until) = &mut self.state {
-            *until = now + CONSENT_MAX;
+        match &mut self.state {
+            State::Connected(until) => *until = now + CONSENT_MAX,
+            // Back after consent had expired: the handshake was done before.
+            State::Connecting(_) if self.rtc.is_connected() => {
+                self.state = State::Connected(now + CONSENT_MAX);
+                outputs.event(Event::Connected);
+            }
+            State::Connecting(_) | State::Lost | State::Over => {}
         }
-        if nominates && self.addresses.nominate(source) {
+        if self.addresses.nominate(now, source, nominates) {
             outputs.event(Event::Moved);
         }
     }
@@ -312,9 +328,9 @@ impl Leg {
                 }
                 Ok(Output::Transmit(transmit)) => {
                     let bytes: Vec<u8> = transmit.contents.into();
-                    // RFC 8445 §8.1.1: what the browser chose last counts. str0m would go on with the pair of the higher
-                    // priority until that has been silent for 15 s. Only the answer to a check goes to where it came from.
-                    let chosen = self.addresses.nominated().filter(|_| !stun::is_stun(&bytes));
+                    // str0m would go on with the pair of the highest priority until that has been silent for 15 s. Only
+                    // the answer to a check goes to where it came from.
+                    let chosen = self.addresses.chosen().filter(|_| !stun::is_stun(&bytes));
                     outputs.transmit(chosen.unwrap_or(transmit.destination), bytes);
                 }
                 Ok(Output::Event(event)) => self.happened(now, event, outputs),
