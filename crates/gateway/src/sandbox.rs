@@ -1,20 +1,31 @@
-//! `trunkline sandbox`: runs the sandbox carrier over real sockets.
+//! `trunkline sandbox`: runs the sandbox's carriers over real sockets.
+
+mod command;
+mod http;
+mod post;
+mod texts;
 
 use crate::app::random;
 use crate::cli;
 use crate::config::{Log, LogFormat};
 use crate::endpoint::{Shell, Sockets};
 use crate::log::Logging;
+use crate::net::bind_tcp;
 use anyhow::Context;
+use post::Poster;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
+use texts::Texts;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{debug, info};
 use trunkline_model::{MediaPolicy, Transport};
+use trunkline_sandbox::sms::http_carrier::{HttpCarrier, HttpConfig};
+use trunkline_sandbox::sms::smsc::{Smsc, SmscConfig};
 use trunkline_sandbox::{Config, Endpoint, Event, LineId};
 use trunkline_sip::user_agent;
 
@@ -27,13 +38,22 @@ struct Ready {
     pid: u32,
     sip_udp: Vec<SocketAddr>,
     sip_tcp: Vec<SocketAddr>,
+    smpp: SocketAddr,
+    http: SocketAddr,
 }
 
-/// Runs the sandbox until it is told to end.
+/// Ports of SMPP and of HTTP unless configured otherwise.
+const SMPP_PORT: u16 = 2775;
+const HTTP_PORT: u16 = 2776;
+
+/// Runs the sandbox until it is told to end, or asks a running one for something.
 ///
 /// # Errors
-/// The address cannot be listened on.
+/// An address cannot be listened on, or the running one refuses.
 pub fn sandbox(arguments: &cli::Sandbox) -> anyhow::Result<()> {
+    if let Some(command) = &arguments.command {
+        return command::run(command);
+    }
     let filter = std::env::var("TRUNKLINE_LOG").unwrap_or_else(|_| "info".to_owned());
     let _logging = Logging::start(&Log { filter, format: LogFormat::Text })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -56,7 +76,18 @@ async fn run(arguments: &cli::Sandbox) -> anyhow::Result<()> {
         let fits = listeners.iter().filter(move |listener| listener.transport == transport);
         fits.map(|listener| listener.local).collect::<Vec<_>>()
     };
-    let ready = Ready { pid: std::process::id(), sip_udp: on(Transport::Udp), sip_tcp: on(Transport::Tcp) };
+    let (smpp, http) = text_listeners(arguments)?;
+    let ready = Ready {
+        pid: std::process::id(),
+        sip_udp: on(Transport::Udp),
+        sip_tcp: on(Transport::Tcp),
+        smpp: smpp.1,
+        http: http.1,
+    };
+    let texts = texts(arguments, smpp.0)?;
+    http::serve(http.0, texts.sender())?;
+    let (stop_texts, stopped) = oneshot::channel();
+    let texts = tokio::spawn(texts.run(stopped));
     announce(&ready, arguments.ready_json);
 
     let mut lines = BTreeSet::new();
@@ -77,7 +108,41 @@ async fn run(arguments: &cli::Sandbox) -> anyhow::Result<()> {
     };
     // A peer that does not answer is left behind.
     let _ = timeout(GOODBYE, goodbye).await;
-    Ok(())
+    let _ = stop_texts.send(());
+    texts.await.context("the SMS carriers panicked")
+}
+
+/// Binds SMPP and HTTP.
+fn text_listeners(
+    arguments: &cli::Sandbox,
+) -> anyhow::Result<((TcpListener, SocketAddr), (TcpListener, SocketAddr))> {
+    let beside = |port| {
+        let any = arguments.listen.port() == 0;
+        SocketAddr::new(arguments.listen.ip(), if any { 0 } else { port })
+    };
+    let smpp = arguments.smpp.unwrap_or_else(|| beside(SMPP_PORT));
+    let http = arguments.http.unwrap_or_else(|| beside(HTTP_PORT));
+    let smpp = bind_tcp(smpp).with_context(|| format!("cannot listen on {smpp} for SMPP"))?;
+    let http = bind_tcp(http).with_context(|| format!("cannot listen on {http} for HTTP"))?;
+    Ok((smpp, http))
+}
+
+fn texts(arguments: &cli::Sandbox, listener: TcpListener) -> anyhow::Result<Texts> {
+    let anchor = texts::anchor();
+    let smsc = SmscConfig {
+        system_id: arguments.system_id.clone(),
+        password: arguments.password.clone(),
+        kept_max: arguments.keep,
+        anchor,
+    };
+    let carrier = HttpConfig {
+        key: arguments.password.clone(),
+        hook: arguments.hook.clone(),
+        kept_max: arguments.keep,
+        anchor,
+    };
+    let poster = Poster { authority: arguments.hook_ca.clone() };
+    Texts::new(Smsc::new(smsc, random()), HttpCarrier::new(carrier, random()), poster, listener)
 }
 
 /// TCP takes the port that UDP got: peers expect both on one.
@@ -95,7 +160,8 @@ fn announce(ready: &Ready, as_json: bool) {
     let line = if as_json {
         serde_json::to_string(ready).unwrap_or_default()
     } else {
-        format!("the sandbox carrier listens on {} over UDP and TCP", addresses.join(", "))
+        let (sip, smpp, http) = (addresses.join(", "), ready.smpp, ready.http);
+        format!("the sandbox listens on {sip} for SIP over UDP and TCP, on {smpp} for SMPP, and on {http} for HTTP")
     };
     let mut stdout = std::io::stdout();
     // That nobody listens there is no reason to stop.

@@ -1,10 +1,12 @@
 //! `[sms]`: carriers for texts, where texts go, and what senders are registered for.
 
 mod account;
+mod http;
 mod senders;
 mod smpp;
 
 pub use account::{SmsAccount, SmsServer};
+pub use http::HttpCarrier;
 pub use senders::{Campaign, Identity, Registration, Senders, ShortCode};
 pub use smpp::{Binds, Password, SmppCarrier, Tls};
 
@@ -72,6 +74,8 @@ pub struct SmsCarrier {
 pub enum CarrierReach {
     /// By SMPP sessions of ours.
     Smpp(SmppCarrier),
+    /// By requests of ours, and webhooks of its.
+    Http(HttpCarrier),
 }
 
 /// Which receipts a carrier sends.
@@ -159,9 +163,24 @@ fn carrier(mut section: Section<'_, '_>) -> Option<SmsCarrier> {
     let lost_response = word(&mut section, "lost_response", ("resubmit", LostResponse::Resubmit), &[("hold", LostResponse::Hold),
         ("fail", LostResponse::Fail),
     ]);
-    let reach = CarrierReach::Smpp(smpp::smpp(section.section("smpp"))?);
+    let over_http = section.has("http");
+    if over_http && section.has("smpp") {
+        section.problem("http", "stands beside smpp: a carrier is reached in one way");
+    }
+    let reach = if over_http {
+        http::http(section.section("http")).map(CarrierReach::Http)
+    } else {
+        smpp::smpp(section.section("smpp")).map(CarrierReach::Smpp)
+    };
     section.close();
-    Some(SmsCarrier { id: id?, reach, rate, split, ids, receipts, lost_response })
+    let carrier = SmsCarrier { id: id?, reach: reach?, rate, split, ids, receipts, lost_response };
+    Some(if over_http { whole(carrier) } else { carrier })
+}
+
+/// A carrier over HTTP takes a message whole, has one id for it and one receipt, and says both alike.
+fn whole(carrier: SmsCarrier) -> SmsCarrier {
+    let split = SplitPolicy { method: Method::Payload, ..carrier.split };
+    SmsCarrier { split, ids: IdPolicy::Fixed(Form::AsIs), ..carrier }
 }
 
 fn route(mut section: Section<'_, '_>, carriers: &BTreeSet<TrunkId>) -> Option<Route> {

@@ -22,6 +22,7 @@ mod stop;
 
 use super::batch::{self, Batch, Committed};
 use super::carrier::{EVENTS_MAX, Event, LinkId};
+use super::http_carrier::{self, Hooks};
 use super::law::Law;
 use super::smpp;
 use crate::app::random;
@@ -74,6 +75,7 @@ pub(crate) async fn start(
     config: &Sms,
     node: String,
     store: Store,
+    hooks: &Hooks,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<Handle> {
     let law = Arc::new(Law::new(config));
@@ -84,6 +86,7 @@ pub(crate) async fn start(
     for carrier in &config.carriers {
         let orders = match &carrier.reach {
             CarrierReach::Smpp(reach) => smpp::start(carrier, reach, &events_out)?,
+            CarrierReach::Http(reach) => http_carrier::start(carrier, reach, hooks, &events_out)?,
         };
         let links = orders.into_iter().map(Link::new).collect();
         carriers.insert(carrier.id.clone(), Carrier::new(carrier.clone(), links));
@@ -401,3 +404,6 @@ async fn asked(stopped: &mut Option<oneshot::Receiver<()>>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;
