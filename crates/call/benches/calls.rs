@@ -149,6 +149,7 @@ impl Run {
                 self.spent += first_instant() - began;
             }
             Output::Resolve { .. }
+            | Output::Authenticate { .. }
             | Output::OpenBridge(_)
             | Output::UpdateBridge { .. }
             | Output::Event(_) => {}
