@@ -23,7 +23,7 @@ export function Numbers() {
     await refresh();
   });
   return (
-    <div class="columns wide">
+    <div class="stack">
       <Card title="Your numbers">
         <Trouble text={trouble} />
         {mine?.length === 0 && <p class="hint">None yet. Find one beside this, and buy it.</p>}
