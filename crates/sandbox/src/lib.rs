@@ -1,8 +1,9 @@
-//! A SIP carrier in a box, to try Trunkline, test it and develop against it offline.
+//! Carriers in a box, to try Trunkline, test it and develop against it offline: one of calls over SIP, and two of texts,
+//! over SMPP and over HTTP.
 //!
-//! The sandbox is built on the same `sip` and `media` machines as the gateway, but it is a process role of its own
-//! and is reached over real sockets with real SIP and RTP. What it does with a call is decided by the last four
-//! digits of the number that was dialled:
+//! The sandbox is built on the same `sip`, `media` and `sms` machines as the gateway, but it is a process role of its
+//! own and is reached over real sockets with real SIP, RTP and SMPP. What it does with a call is decided by the last
+//! four digits of the number that was dialled:
 //!
 //! | ending | what happens |
 //! |---|---|
@@ -23,8 +24,29 @@
 //! Every other number is 404. [`Endpoint`] is the machine: calls over SIP with one audio stream each. It also places
 //! calls, which is what `trunkline call` is.
 //!
-//! Like every machine here it is sans-IO: hand it [`Input`]s, drain [`Endpoint::poll_output`], sleep until
-//! [`Endpoint::poll_timeout`].
+//! And with a text, by those of the number it is for:
+//!
+//! | ending | what happens |
+//! |---|---|
+//! | 0101 | the response takes three seconds |
+//! | 0102 | no response, ever |
+//! | 0103 | the connection is closed instead of a response; the next attempt is taken |
+//! | 0104, 0105, 0114, 0115 | throttled (0x58), queue full (0x14), system error (0x08), temporary error (0x64), each for three seconds |
+//! | 0106 | the receipt comes before the response |
+//! | 0107, 0108 | the id is hexadecimal in the response and decimal in the receipt, or the reverse |
+//! | 0109 | no receipt |
+//! | 0110 | receipts ACCEPTD, DELIVRD and DELIVRD again |
+//! | 0112 | a receipt of TLVs alone |
+//! | 0113 | the receipt takes thirty seconds |
+//! | 0120–0124 | receipts UNDELIV, EXPIRED, DELETED, REJECTD, UNKNOWN |
+//! | 0130–0134 | STOP, START, HELP, ARRET is texted back, or the text itself |
+//! | 0140–0148 | refused with 0x0A, 0x0B, 0x45, 0x65, 0x66, 0x01, 0x400, 0xFE, 0xFF |
+//! | 0151–0179 | a receipt UNDELIV with error 001 to 029 |
+//!
+//! Every other number gets its text, with a receipt DELIVRD. [`sms::smsc::Smsc`] is the message centre,
+//! [`sms::http_carrier::HttpCarrier`] the carrier over HTTP, and [`sms::ledger`] what they received.
+//!
+//! Like every machine here they are sans-IO: hand them what happened, drain `poll_output`, sleep until `poll_timeout`.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]

@@ -1,6 +1,7 @@
-//! Packages of other languages that the tests talk to: the official clients and Schemathesis from PyPI and npm.
+//! Packages of other languages that the tests talk to, from PyPI and npm: the official clients and Schemathesis, and
+//! the libraries that customers' SMPP systems are made with.
 //!
-//! Their versions, and those of all that they need, are locked in tests/acs; they go under the target folder, each
+//! Their versions, and those of all that they need, are locked beside the tests; they go under the target folder, each
 //! into a place of its own, and are installed again when a lock changes.
 
 use crate::install::{self, NODE, NPM, PYTHON};
@@ -12,14 +13,24 @@ use std::process::Command;
 /// A place of packages: what locks them, and how they are installed.
 struct Place {
     name: &'static str,
+    folder: &'static str,
     locks: &'static [&'static str],
     install: fn(locks: &Path, place: &Path) -> Result<()>,
 }
 
 const PLACES: &[Place] = &[
-    Place { name: "python", locks: &["requirements.txt"], install: python },
-    Place { name: "javascript", locks: &["package.json", "package-lock.json"], install: javascript },
+    Place { name: "python", folder: ACS, locks: &["requirements.txt"], install: python },
+    Place { name: "javascript", folder: ACS, locks: JAVASCRIPT, install: javascript },
+    Place { name: "sms-python", folder: SMS, locks: &["requirements.txt"], install: python },
+    Place { name: "sms-javascript", folder: SMS, locks: JAVASCRIPT, install: javascript },
+    Place { name: "esme-python", folder: ESME, locks: &["requirements.txt"], install: python },
+    Place { name: "esme-javascript", folder: ESME, locks: JAVASCRIPT, install: javascript },
 ];
+
+const ACS: &str = "tests/acs";
+const SMS: &str = "tests/sms/clients";
+const ESME: &str = "tests/sms/esme";
+const JAVASCRIPT: &[&str] = &["package.json", "package-lock.json"];
 
 /// Installs what is not there yet, and returns the folder of all places.
 ///
@@ -28,15 +39,15 @@ const PLACES: &[Place] = &[
 pub(crate) fn ensure(target_directory: &Path) -> Result<PathBuf> {
     install::ensure(&[PYTHON, NODE, NPM])?;
     let packages = target_directory.join("packages");
-    let locks = root().join("tests/acs");
     for place in PLACES {
+        let locks = root().join(place.folder);
         let folder = packages.join(place.name);
         let stamp = folder.join("installed");
         let wanted = place
             .locks
             .iter()
             .map(|lock| {
-                std::fs::read_to_string(locks.join(lock)).with_context(|| format!("tests/acs/{lock}"))
+                std::fs::read_to_string(locks.join(lock)).with_context(|| format!("{}/{lock}", place.folder))
             })
             .collect::<Result<String>>()?;
         if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
@@ -63,7 +74,7 @@ fn python(locks: &Path, place: &Path) -> Result<()> {
 }
 
 fn javascript(locks: &Path, place: &Path) -> Result<()> {
-    for file in ["package.json", "package-lock.json"] {
+    for file in JAVASCRIPT {
         std::fs::copy(locks.join(file), place.join(file))?;
     }
     run(Command::new("npm")

@@ -65,6 +65,7 @@ pub(super) fn start(
         failures: 0,
         jitter: Jitter::new(random()),
         stopping: false,
+        has_engine: true,
     };
     tokio::spawn(link.run());
     Ok(vec![orders])
@@ -107,6 +108,8 @@ struct Link {
     failures: u32,
     jitter: Jitter,
     stopping: bool,
+    /// Whether the engine is there to say something.
+    has_engine: bool,
 }
 
 /// What happened.
@@ -127,18 +130,24 @@ impl Link {
     async fn run(mut self) {
         let room = self.settings.requests_max as usize * WAITING_FACTOR;
         let mut up = self.outbox.send(Event::Up { room }).await;
-        while up && !(self.stopping && self.requests.is_empty()) {
+        while up && !self.is_done() {
             let happened = self.next().await;
             up = self.heed(happened, room).await;
             self.submit().await;
         }
     }
 
+    /// Whether it was told to stop, and all that is under way has ended.
+    fn is_done(&self) -> bool {
+        let acknowledged = self.unacknowledged.is_empty() || !self.has_engine;
+        self.stopping && self.requests.is_empty() && acknowledged
+    }
+
     async fn next(&mut self) -> Happened {
         loop {
             let rests_until = self.rests_until;
             tokio::select! {
-                order = self.inbox.recv(), if !self.stopping => return Happened::Order(order),
+                order = self.inbox.recv(), if self.has_engine => return Happened::Order(order),
                 Some(done) = self.requests.join_next() => match done {
                     Ok(done) => return Happened::Done(done),
                     // A request that panicked is a bug; its text is claimed again when its lease is over.
@@ -164,7 +173,8 @@ impl Link {
                 }
                 true
             }
-            Happened::Order(Some(Order::Stop) | None) => {
+            Happened::Order(order @ (Some(Order::Stop) | None)) => {
+                self.has_engine = order.is_some();
                 self.stopping = true;
                 self.give_back().await && self.outbox.send(Event::Down { why: "stopped".to_owned() }).await
             }

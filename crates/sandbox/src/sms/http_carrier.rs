@@ -367,7 +367,8 @@ mod tests {
         }
         now = carrier.poll_timeout().unwrap();
         carrier.handle_timeout(now);
-        carrier.handle_posted(now, posted(carrier.poll_output()).0, true);
+        let (hook, _) = posted(carrier.poll_output());
+        carrier.handle_posted(now, hook, true);
         assert_eq!((carrier.poll_timeout(), carrier.undelivered()), (None, 0));
     }
 
