@@ -1,10 +1,11 @@
 //! `cargo xtask fuzz`: the targets of crates/fuzz under libFuzzer.
 
-use crate::install::{self, BUILD};
-use crate::shell::{cargo, root, run as run_command, succeeds};
+use crate::install::{self, BUILD, CXX_COMPILER};
+use crate::shell::{cargo, root, run as run_command, say, succeeds};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// Options of `cargo xtask fuzz`.
 #[derive(Args)]
@@ -13,7 +14,7 @@ pub(crate) struct Options {
     target: Option<String>,
     /// How long to fuzz.
     #[arg(long, default_value_t = 60)]
-    secs: u32,
+    seconds: u32,
 }
 
 /// Fuzzes one target, or lists them.
@@ -29,18 +30,33 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         bail!("there is no target {target}; there are: {}", targets.join(", "));
     }
     install::ensure(BUILD)?;
-    if !succeeds(&mut cargo(["fuzz", "--version"])) {
-        bail!("cargo-fuzz is missing; `cargo install --locked cargo-fuzz` installs it in a few minutes");
-    }
+    install::ensure(&[CXX_COMPILER])?;
+    ensure_cargo_fuzz()?;
     // libFuzzer writes what it finds into the first folder, and only reads the others.
     let corpus = folder().join("corpus").join(target);
     std::fs::create_dir_all(&corpus).with_context(|| format!("could not create {}", corpus.display()))?;
-    let mut command = cargo(["fuzz", "run", target]);
-    command.arg(&corpus).args(seeds(target)).arg("--");
-    command.arg(format!("-max_total_time={}", options.secs)).current_dir(folder());
-    // The sanitizer flags are unstable; with this the installed stable compiler takes them.
-    command.env("RUSTC_BOOTSTRAP", "1");
+    let mut command = cargo_fuzz();
+    // By itself it looks for a folder `fuzz` in the root.
+    command.args(["run", "--fuzz-dir"]).arg(folder()).arg(target).arg(&corpus).args(seeds(target)).arg("--");
+    command.arg(format!("-max_total_time={}", options.seconds));
+    // No input may make anything allocate more at once; limits of messages and queues are far below.
+    command.arg("-malloc_limit_mb=4");
     run_command(&mut command)
+}
+
+fn ensure_cargo_fuzz() -> Result<()> {
+    if succeeds(cargo_fuzz().arg("--version")) {
+        return Ok(());
+    }
+    say("cargo-fuzz is missing (it builds the targets for libFuzzer); installing it takes a few minutes");
+    run_command(&mut cargo(["install", "--locked", "cargo-fuzz"]))
+}
+
+fn cargo_fuzz() -> Command {
+    let mut command = cargo(["fuzz"]);
+    // The sanitizer flags are unstable; with this the installed stable compiler takes them.
+    command.current_dir(folder()).env("RUSTC_BOOTSTRAP", "1");
+    command
 }
 
 /// Returns the folders of saved inputs that a target starts from; those without grow their own.

@@ -19,6 +19,10 @@ pub(crate) struct Need {
 pub(crate) const C_COMPILER: Need =
     Need { package: "gcc", purpose: "a C compiler for the bundled SQLite", present: || in_path("cc") };
 
+/// A C++ compiler: libFuzzer is C++.
+pub(crate) const CXX_COMPILER: Need =
+    Need { package: "g++", purpose: "a C++ compiler for libFuzzer", present: || in_path("c++") };
+
 /// The C library's headers, which `gcc` alone does not bring.
 pub(crate) const C_HEADERS: Need = Need {
     package: "libc6-dev",
