@@ -1,5 +1,7 @@
 //! What a hub tells, and what it counts.
 
+use std::time::Duration;
+
 /// What became of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -11,6 +13,8 @@ pub enum Event {
     Failed(Failure),
     /// It has been silent for too long: nothing is sent to it any more (RFC 7675 §5.1). An ICE restart brings it back.
     Lost,
+    /// It reported on what we send.
+    Reported(PathQuality),
     /// It said goodbye. Nothing more comes of this leg. No call ends by it: that is for signalling to say.
     Closed,
 }
@@ -22,6 +26,17 @@ pub enum Failure {
     Ice,
     /// Its handshake did not end, or its certificate was not the one that its description states.
     Dtls,
+    /// There were too many browsers already.
+    Full,
+}
+
+/// What a browser reports of what we send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PathQuality {
+    /// Share of packets lost, of 256, since the report before.
+    pub fraction_lost: Option<u8>,
+    /// Round-trip time.
+    pub rtt: Option<Duration>,
 }
 
 /// Why a datagram was dropped.

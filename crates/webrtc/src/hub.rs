@@ -3,7 +3,7 @@
 use crate::dtls::Certificate;
 use crate::error::Error;
 use crate::event::{Dropped, Event};
-use crate::leg::{Leg, PathQuality};
+use crate::leg::Leg;
 use crate::queue::{Outputs, Transmit};
 use crate::stun::{self, Kind};
 use std::cmp::Reverse;
@@ -51,8 +51,9 @@ pub struct Hub<K> {
     outputs: Outputs,
     /// Whose the RTP in `outputs` is. Every call is about one leg, but for timeouts, which bring no RTP.
     current: Option<K>,
+    /// The leg that is being worked on: the one to blame for a panic.
+    working: Option<K>,
     events: VecDeque<(K, Event)>,
-    dropped: [u64; Dropped::ALL.len()],
 }
 
 #[derive(Debug)]
@@ -73,8 +74,8 @@ impl<K: Copy + Eq + Hash + Ord> Hub<K> {
             timers: BinaryHeap::new(),
             outputs: Outputs::default(),
             current: None,
+            working: None,
             events: VecDeque::new(),
-            dropped: [0; Dropped::ALL.len()],
         }
     }
 
@@ -105,16 +106,41 @@ impl<K: Copy + Eq + Hash + Ord> Hub<K> {
     }
 
     /// Takes a datagram from the socket.
-    pub fn handle_datagram(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) {
+    ///
+    /// # Errors
+    /// When it was dropped. Nothing has changed then.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        datagram: &[u8],
+    ) -> Result<(), Dropped> {
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-        if let Err(dropped) = self.dispatch(now, source, datagram) {
-            self.drop_for(dropped);
+        let kind = stun::kind(datagram).ok_or(Dropped::Malformed)?;
+        let key = match kind {
+            Kind::Check(check) => *self.by_ufrag.get(check.ufrag).ok_or(Dropped::UnknownLeg)?,
+            Kind::Dtls | Kind::Rtp { .. } | Kind::Rtcp => {
+                *self.by_address.get(&source).ok_or(Dropped::UnknownAddress)?
+            }
+        };
+        let held = self.legs.get_mut(&key).ok_or(Dropped::UnknownLeg)?;
+        (self.current, self.working) = (Some(key), Some(key));
+        let outcome = held.leg.handle_datagram(now, source, kind, datagram, &mut self.outputs);
+        if outcome.is_ok() && matches!(kind, Kind::Check(_)) {
+            // An address that another leg had is this one's now: the browser has used it again.
+            self.by_address.insert(source, key);
         }
+        if let Some(forgotten) = self.outputs.take_forgotten() {
+            self.forget_address(forgotten, key);
+        }
+        self.settle(key);
+        outcome
     }
 
     /// Sends an RTP packet to a browser, under the SSRC that was agreed on. One that is not connected gets none.
     pub fn send_rtp(&mut self, now: Instant, key: K, packet: &[u8]) {
         let Some(held) = self.legs.get_mut(&key) else { return };
+        self.working = Some(key);
         held.leg.send_rtp(now, packet, &mut self.outputs);
         self.settle(key);
     }
@@ -128,6 +154,7 @@ impl<K: Copy + Eq + Hash + Ord> Hub<K> {
             self.timers.pop();
             let Some(held) = self.legs.get_mut(&key).filter(|held| held.timer == Some(at)) else { continue };
             held.timer = None;
+            self.working = Some(key);
             held.leg.handle_timeout(now, &mut self.outputs);
             self.settle(key);
         }
@@ -154,9 +181,12 @@ impl<K: Copy + Eq + Hash + Ord> Hub<K> {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Returns what a browser reports of what it is sent.
-    pub fn quality(&self, key: K) -> Option<PathQuality> {
-        Some(self.legs.get(&key)?.leg.quality())
+    /// Drops the leg that was being worked on when a panic came, without a goodbye, and returns its key.
+    pub fn abandon(&mut self) -> Option<K> {
+        let key = self.working.take()?;
+        let held = self.legs.remove(&key)?;
+        self.forget_names(key, &held);
+        Some(key)
     }
 
     /// Returns how many legs there are.
@@ -167,11 +197,6 @@ impl<K: Copy + Eq + Hash + Ord> Hub<K> {
     /// Whether there is no leg.
     pub fn is_empty(&self) -> bool {
         self.legs.is_empty()
-    }
-
-    /// Returns how many datagrams were dropped for each reason.
-    pub fn dropped(&self) -> impl Iterator<Item = (Dropped, u64)> + '_ {
-        Dropped::ALL.into_iter().zip(self.dropped)
     }
 
     fn open(&mut self, now: Instant, key: K, transport: &DtlsTransport) -> Result<(), Error> {
@@ -204,30 +229,9 @@ impl<K: Copy + Eq + Hash + Ord> Hub<K> {
         self.settle(key);
     }
 
-    fn dispatch(&mut self, now: Instant, source: SocketAddr, datagram: &[u8]) -> Result<(), Dropped> {
-        let kind = stun::kind(datagram).ok_or(Dropped::Malformed)?;
-        let key = match kind {
-            Kind::Check(check) => *self.by_ufrag.get(check.ufrag).ok_or(Dropped::UnknownLeg)?,
-            Kind::Dtls | Kind::Rtp { .. } | Kind::Rtcp => {
-                *self.by_address.get(&source).ok_or(Dropped::UnknownAddress)?
-            }
-        };
-        let held = self.legs.get_mut(&key).ok_or(Dropped::UnknownLeg)?;
-        self.current = Some(key);
-        let outcome = held.leg.handle_datagram(now, source, kind, datagram, &mut self.outputs);
-        if outcome.is_ok() && matches!(kind, Kind::Check(_)) {
-            // An address that another leg had is this one's now: the browser has used it again.
-            self.by_address.insert(source, key);
-        }
-        if let Some(forgotten) = self.outputs.take_forgotten() {
-            self.forget_address(forgotten, key);
-        }
-        self.settle(key);
-        outcome
-    }
-
     /// Takes the events of the leg that was worked on, and notes when it wants to be woken.
     fn settle(&mut self, key: K) {
+        self.working = None;
         while let Some(event) = self.outputs.poll_event() {
             self.events.push_back((key, event));
         }
@@ -250,12 +254,6 @@ impl<K: Copy + Eq + Hash + Ord> Hub<K> {
     fn forget_address(&mut self, address: SocketAddr, key: K) {
         if self.by_address.get(&address) == Some(&key) {
             self.by_address.remove(&address);
-        }
-    }
-
-    fn drop_for(&mut self, reason: Dropped) {
-        if let Some(counted) = self.dropped.get_mut(reason as usize) {
-            *counted += 1;
         }
     }
 }

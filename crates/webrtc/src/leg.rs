@@ -5,7 +5,7 @@ mod outgoing;
 mod stream;
 
 use crate::dtls::Certificate;
-use crate::event::{Dropped, Event, Failure};
+use crate::event::{Dropped, Event, Failure, PathQuality};
 use crate::queue::Outputs;
 use crate::stun::{self, Kind};
 use address::Addresses;
@@ -39,7 +39,6 @@ pub(crate) struct Leg {
     addresses: Addresses,
     streams: Streams,
     outgoing: Outgoing,
-    quality: PathQuality,
     /// When str0m wants to be woken.
     wake_at: Instant,
 }
@@ -55,17 +54,6 @@ enum State {
     Lost,
     /// Its end.
     Over,
-}
-
-/// What the browser reports of what we send.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct PathQuality {
-    /// Round-trip time, from its reports.
-    pub rtt: Option<Duration>,
-    /// Packets of ours that it says were lost.
-    pub packets_lost: u64,
-    /// Its jitter, in units of the RTP clock.
-    pub jitter: u32,
 }
 
 impl Leg {
@@ -100,7 +88,6 @@ impl Leg {
             addresses: Addresses::default(),
             streams: Streams::default(),
             outgoing: Outgoing::new(transport.ssrc),
-            quality: PathQuality::default(),
             wake_at: now,
             transport,
         }
@@ -242,11 +229,6 @@ impl Leg {
         matches!(self.state, State::Connecting(_)) && !self.rtc.is_connected()
     }
 
-    /// Returns what the browser reports.
-    pub(crate) fn quality(&self) -> PathQuality {
-        self.quality
-    }
-
     /// Returns the addresses that authenticated checks came from.
     pub(crate) fn addresses(&self) -> &Addresses {
         &self.addresses
@@ -356,10 +338,9 @@ impl Leg {
                 payload: &packet.payload,
             }),
             str0m::Event::MediaEgressStats(stats) => {
-                self.quality.rtt = stats.rtt.or(self.quality.rtt);
-                if let Some(remote) = stats.remote {
-                    self.quality.packets_lost = remote.packets_lost;
-                    self.quality.jitter = remote.jitter;
+                let fraction_lost = stats.loss.map(|loss| (loss.clamp(0.0, 1.0) * 255.0) as u8);
+                if stats.rtt.is_some() || fraction_lost.is_some() {
+                    outputs.event(Event::Reported(PathQuality { fraction_lost, rtt: stats.rtt }));
                 }
             }
             str0m::Event::Closed => self.end(Event::Closed, outputs),

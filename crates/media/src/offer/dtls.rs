@@ -13,7 +13,7 @@ pub struct DtlsEnd {
     /// Of our certificate.
     pub fingerprint: Fingerprint,
     /// Further addresses of the same socket, such as one of the other family.
-    pub others: Vec<SocketAddr>,
+    pub others: Vec<IpAddr>,
 }
 
 /// What offer and answer settled on the path to a browser: the hand-over to the browser's leg, beside
@@ -207,10 +207,10 @@ impl DtlsLine {
             writer.line(format_args!("a=msid:trunkline audio"));
         }
         writer.line(format_args!("a=ssrc:{} cname:trunkline", self.ssrc));
-        for (index, address) in std::iter::once(&default).chain(&self.end.others).enumerate() {
+        for (index, ip) in std::iter::once(default.ip()).chain(self.end.others.iter().copied()).enumerate() {
             // RFC 8445 §5.1.2.1: a host candidate, each with a local preference of its own.
             let priority = (126_u32 << 24) | (65_535_u32.saturating_sub(index as u32) << 8) | 255;
-            let (foundation, ip, port) = (index + 1, address.ip(), address.port());
+            let (foundation, port) = (index + 1, default.port());
             writer.line(format_args!("a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host"));
         }
         writer.line(format_args!("a=end-of-candidates"));

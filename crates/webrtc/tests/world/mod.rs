@@ -4,7 +4,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use str0m::change::{SdpAnswer, SdpApi, SdpOffer, SdpPendingOffer};
@@ -42,6 +42,7 @@ pub(crate) struct World {
     pub(crate) heard: Vec<(usize, Vec<u8>)>,
     /// Datagrams that reached the hub, with their sources, for attackers to use.
     pub(crate) seen: Vec<(SocketAddr, Vec<u8>)>,
+    dropped: BTreeMap<Dropped, u64>,
     certificate: Certificate,
     random: ChaCha8Rng,
     flying: BinaryHeap<Reverse<(Instant, u64, SocketAddr, SocketAddr, Vec<u8>)>>,
@@ -82,6 +83,7 @@ impl World {
             now,
             certificate: config.certificate.clone(),
             hub: Hub::new(config),
+            dropped: BTreeMap::new(),
             browsers: Vec::new(),
             network: Network::default(),
             events: Vec::new(),
@@ -186,8 +188,7 @@ impl World {
 
     /// Puts a datagram before the hub as if it came from there.
     pub(crate) fn inject(&mut self, source: &str, datagram: &[u8]) {
-        self.hub.handle_datagram(self.now, source.parse().unwrap(), datagram);
-        self.drain_hub();
+        self.receive(source.parse().unwrap(), datagram);
     }
 
     /// The browser says something.
@@ -255,8 +256,7 @@ impl World {
     fn deliver(&mut self, source: SocketAddr, target: SocketAddr, datagram: &[u8]) {
         if target == SERVER.parse().unwrap() {
             self.seen.push((source, datagram.to_vec()));
-            self.hub.handle_datagram(self.now, source, datagram);
-            return self.drain_hub();
+            return self.receive(source, datagram);
         }
         let reached = |browser: &Browser| browser.address == target && browser.online;
         let Some(key) = self.browsers.iter().position(reached) else { return };
@@ -264,6 +264,13 @@ impl World {
         let receive = Receive::new(Protocol::Udp, source, inside, datagram).unwrap();
         self.browsers[key].rtc.handle_input(Input::Receive(self.now, receive)).unwrap();
         self.drain_browser(key);
+    }
+
+    fn receive(&mut self, source: SocketAddr, datagram: &[u8]) {
+        if let Err(reason) = self.hub.handle_datagram(self.now, source, datagram) {
+            *self.dropped.entry(reason).or_insert(0) += 1;
+        }
+        self.drain_hub();
     }
 
     fn drain_browser(&mut self, key: usize) {
@@ -298,7 +305,9 @@ impl World {
         }
         while let Some((key, event)) = self.hub.poll_event() {
             let at = u64::try_from((self.now - self.start).as_millis()).unwrap();
-            self.events.push((at, key, event));
+            if !matches!(event, Event::Reported(_)) {
+                self.events.push((at, key, event));
+            }
         }
         let mut sent = Vec::new();
         while let Some(transmit) = self.hub.poll_transmit() {
@@ -329,7 +338,7 @@ impl World {
     }
 
     pub(crate) fn dropped(&self, reason: Dropped) -> u64 {
-        self.hub.dropped().find(|(dropped, _)| *dropped == reason).map_or(0, |(_, count)| count)
+        self.dropped.get(&reason).copied().unwrap_or_default()
     }
 
     /// The payloads that the hub handed out of a browser.
