@@ -15,8 +15,9 @@ use crate::timestamp::iso8601;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use trunkline_identity::{Claims, Scope, UserId};
-use trunkline_storage::{Error, identities};
+use trunkline_identity::{Claims, DigestSecrets, Scope, UserId};
+use trunkline_storage::users::DigestSecret;
+use trunkline_storage::{Error, identities, users};
 use uuid::Uuid;
 
 pub(crate) static ROUTES: &[Route] = &[
@@ -72,6 +73,12 @@ struct AccessToken {
     expires_on: String,
 }
 
+/// A token, and what it is as a password where it is good for calls.
+struct Granted {
+    token: AccessToken,
+    secret: Option<DigestSecret>,
+}
+
 /// What a token is asked to be.
 #[derive(Debug)]
 struct Wish {
@@ -96,8 +103,21 @@ async fn create(call: Call) -> Result<Response, ApiError> {
     let user = UserId { resource: tenant.id(), user: Uuid::now_v7() };
     let second = now_unix_ms.div_euclid(1000);
     let (resource, id) = (user.resource.0, user.user);
-    call.state.store.write(move |db| Box::pin(identities::insert(db, resource, id, second * 1000))).await?;
-    let access_token = wish.map(|wish| wish.grant(&call.state, &keys, tenant, user, second));
+    let granted = wish.map(|wish| wish.grant(&call.state, &keys, tenant, user, second));
+    let secret = granted.as_ref().and_then(|granted| granted.secret.clone());
+    call.state
+        .store
+        .write(move |db| {
+            Box::pin(async move {
+                identities::insert(db, resource, id, second * 1000).await?;
+                match secret {
+                    Some(secret) => users::keep_secret(db, resource, id, &secret).await,
+                    None => Ok(()),
+                }
+            })
+        })
+        .await?;
+    let access_token = granted.map(|granted| granted.token);
     let body = Created { identity: Identity { id: user.to_string() }, access_token };
     Ok(json(StatusCode::CREATED, &body))
 }
@@ -118,7 +138,18 @@ async fn issue(call: Call) -> Result<Response, ApiError> {
     let valid_from = valid_from.ok_or_else(|| unknown(user))?;
     let second = now_unix_ms.div_euclid(1000).max(valid_from.div_euclid(1000));
     let keys = keys::current(&call.state).await?;
-    Ok(json(StatusCode::OK, &wish.grant(&call.state, &keys, tenant, user, second)))
+    let Granted { token, secret } = wish.grant(&call.state, &keys, tenant, user, second);
+    if let Some(secret) = secret {
+        let (resource, id) = (user.resource.0, user.user);
+        // A user that was deleted meanwhile has no row for it to belong to.
+        let kept: Result<(), Error> = call
+            .state
+            .store
+            .write(move |db| Box::pin(async move { users::keep_secret(db, resource, id, &secret).await }))
+            .await;
+        kept?;
+    }
+    Ok(json(StatusCode::OK, &token))
 }
 
 async fn revoke(call: Call) -> Result<Response, ApiError> {
@@ -198,13 +229,19 @@ impl Wish {
         tenant: &Tenant,
         user: UserId,
         issued: i64,
-    ) -> AccessToken {
+    ) -> Granted {
         let expires = issued + self.minutes * 60;
         let location = tenant.resource.data_location.clone();
         let issuer = state.settings.issuer.clone();
+        let calls = self.scopes.contains(&Scope::Voip);
         let claims = Claims { issuer, user, scopes: self.scopes, issued, expires, location };
         let token = keys.signing.issue(&claims);
-        AccessToken { token, expires_on: iso8601(expires * 1000) }
+        let secret = calls.then(|| {
+            let DigestSecrets { md5, sha256 } = DigestSecrets::of(&user, &token);
+            let (md5, sha256) = (md5.to_vec(), sha256.to_vec());
+            DigestSecret { issued_unix_s: issued, expires_unix_s: expires, md5, sha256 }
+        });
+        Granted { token: AccessToken { token, expires_on: iso8601(expires * 1000) }, secret }
     }
 }
 

@@ -6,9 +6,14 @@ mod core;
 mod refused;
 mod request;
 mod stranger;
+mod user_call;
+mod user_request;
+mod users;
 
 pub use self::core::CallTimer;
-pub(crate) use self::core::{Core, Owner, Purpose, destination, domains};
+pub(crate) use self::core::{Core, Owner, Place, Purpose, destination, domains};
+pub use self::users::{Finding, Granted, Question, QuestionId, REALM};
+pub(crate) use self::users::Users;
 use crate::bridge::Bridge;
 use crate::call::{Call, Over};
 use crate::command::BridgeCommand;
@@ -32,6 +37,7 @@ use trunkline_sip::method::Method;
 use trunkline_sip::resolve::QueryId;
 use trunkline_sip::transport::{Flow, Transmit};
 use trunkline_sip::user_agent::{Event, SessionId};
+use trunkline_webrtc::Site;
 
 /// The settings of a B2BUA.
 #[derive(Debug, Clone)]
@@ -85,6 +91,13 @@ pub enum Input {
         /// What happened.
         event: BridgeEvent,
     },
+    /// The answer to a question about who is asking.
+    Authenticated {
+        /// The question.
+        id: QuestionId,
+        /// The answer.
+        finding: Finding,
+    },
 }
 
 /// What a B2BUA gives out, to be acted on in order.
@@ -102,6 +115,13 @@ pub enum Output {
         port: Option<u16>,
         /// The transport, which rules NAPTR out.
         transport: Option<trunkline_model::Transport>,
+    },
+    /// Find out who is asking, and answer with [`Input::Authenticated`].
+    Authenticate {
+        /// The question.
+        id: QuestionId,
+        /// What has to be known.
+        question: Question,
     },
     /// Bind the sockets of this bridge and give it to a media worker. No message after this one is sent before they are
     /// bound: it may tell a peer of them.
@@ -137,11 +157,16 @@ pub struct OpenBridge {
 
 /// The sockets of one side of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MediaSocket {
-    /// The address to bind.
-    pub bind: IpAddr,
-    /// The port of RTP; RTCP has the next one.
-    pub rtp_port: u16,
+pub enum MediaSocket {
+    /// Two of its own.
+    Rtp {
+        /// The address to bind.
+        bind: IpAddr,
+        /// The port of RTP; RTCP has the next one.
+        rtp_port: u16,
+    },
+    /// That of the worker for all browsers. Which of them it is, [`BridgeCommand::Browser`] says.
+    Browsers,
 }
 
 /// What a timeout is for.
@@ -153,6 +178,8 @@ pub enum Timer {
     Call(CallTimer),
     /// An OPTIONS is due.
     Probe,
+    /// A registration ends.
+    Registration,
 }
 
 /// The back-to-back user agent: it takes calls from trunks and places them on others.
@@ -190,12 +217,16 @@ impl B2bua {
             return Err(ConfigError::NoMediaAddress);
         }
         config.user_agent.methods = vec![Method::Options, Method::Info];
+        // What users ask for, and carriers are not to be told of.
+        config.user_agent.unadvertised =
+            vec![Method::Register, Method::Message, Method::Refer, Method::Notify];
         // Calls have a ring timer of their own, by trunk; timer C only stands behind it.
         config.user_agent.timers.c = config.user_agent.timers.c.max(TIMER_C);
         let ports = PortPool::new(config.ports.clone())?;
         let trunks = Trunks::new(&table, seed ^ 0x7472_756e, now);
         let ua = sip::UserAgent::new(config.user_agent.clone(), seed, now);
-        let core = Core::new(config, ua, trunks, ports, seed ^ 0x6361_6c6c);
+        let mut core = Core::new(config, ua, trunks, ports, seed ^ 0x6361_6c6c, now);
+        core.users.trunk = table.users().cloned();
         let strangers = Strangers::new(seed ^ 0x7374_7261, now);
         let refused_lately = RefusedLately::new(seed ^ 0x6c61_7465);
         Ok(Self {
@@ -209,14 +240,25 @@ impl B2bua {
         })
     }
 
+    /// Lets browsers have media on these sockets. Without them a user's media is plain RTP, like a trunk's.
+    pub fn serve_browsers(&mut self, site: Site) {
+        self.core.browsers = Some(site);
+    }
+
     /// Takes in a message, a failure, an answer to a look-up, or news of a bridge.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Sip(sip::user_agent::Input::Received { flow, bytes }) => {
                 self.handle_message(now, flow, bytes);
             }
-            Input::Sip(input) => self.core.ua.handle_input(now, input),
+            Input::Sip(input) => {
+                if let sip::user_agent::Input::TransportFailed { connection: Some(connection), .. } = &input {
+                    self.core.users.connection_gone(*connection);
+                }
+                self.core.ua.handle_input(now, input);
+            }
             Input::Bridge { bridge, event } => self.handle_bridge(now, bridge, event),
+            Input::Authenticated { id, finding } => self.handle_finding(now, id, finding),
         }
         self.drain(now);
     }
@@ -229,6 +271,7 @@ impl B2bua {
             self.with_call(serial, |call, core| call.handle_timeout(core, now, timer));
             self.drain(now);
         }
+        self.core.users.registrar.handle_timeout(now);
         self.probe(now);
         self.drain(now);
     }
@@ -243,12 +286,14 @@ impl B2bua {
         let sip = self.core.ua.poll_timeout().map(|(at, timer)| (at, Timer::Sip(timer)));
         let call = self.core.timers.soonest().map(|(at, timer)| (at, Timer::Call(timer)));
         let probe = self.core.trunks.next_probe().map(|at| (at, Timer::Probe));
-        [sip, call, probe].into_iter().flatten().min()
+        let registration = self.core.users.registrar.poll_timeout().map(|at| (at, Timer::Registration));
+        [sip, call, probe, registration].into_iter().flatten().min()
     }
 
     /// Routes new calls by another table. Calls that are up are not touched.
     pub fn set_routes(&mut self, now: Instant, table: Arc<RoutingTable>) {
         self.core.trunks.reload(&table, now);
+        self.core.users.trunk = table.users().cloned();
         self.table = table;
     }
 
@@ -314,7 +359,7 @@ impl B2bua {
     }
 
     fn handle_message(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
-        if !self.turn_away_stranger(now, flow, &bytes) {
+        if self.is_of_users(flow) || !self.turn_away_stranger(now, flow, &bytes) {
             self.core.ua.handle_input(now, sip::user_agent::Input::Received { flow, bytes });
         }
     }
@@ -404,10 +449,12 @@ impl B2bua {
             }
             Event::Ended { session, reason } => {
                 self.on(session, |call, core, side| call.handle_end(core, now, side, session, &reason));
-                self.core.sessions.remove(&session);
+                if self.core.sessions.remove(&session).is_none() {
+                    self.forget_question_about(session);
+                }
             }
-            Event::Request { request, message, session, flow: _ } => {
-                self.handle_request(now, request, &message, session);
+            Event::Request { request, message, session, flow } => {
+                self.handle_request(now, request, &message, flow, session);
             }
             Event::Response { request, result } => self.handle_response(now, request, result),
         }

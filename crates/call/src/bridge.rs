@@ -119,6 +119,8 @@ impl Bridge {
                 let end = self.end(side);
                 *end = End::new(latch, end.seed.wrapping_add(2));
             }
+            // The path is the worker's, which hands in what comes on it as if from `BROWSER`.
+            BridgeCommand::Browser { .. } => {}
             BridgeCommand::Negotiated { side, negotiated } => {
                 let first = match (side, self.gate) {
                     (Side::Callee, Gate::Closed | Gate::Early) => FIRST_QUIET,

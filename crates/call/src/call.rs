@@ -4,6 +4,8 @@
 //! |---|---|
 //! | who calls, as others are told | `identity` |
 //! | gateways tried one after another | `attempt` |
+//! | users rung at all their contacts | `ring` |
+//! | descriptions passed from browser to browser | `pass` |
 //! | ringing, early media, the answer | `answer` |
 //! | hold and other changes of media | `change` |
 //! | what a final answer means | `outcome` |
@@ -16,21 +18,26 @@ mod change;
 mod end;
 pub(crate) mod identity;
 mod outcome;
+mod pass;
 pub(crate) mod reason;
+mod ring;
 
-use crate::b2bua::{CallTimer, Core, MediaInterface};
+use crate::b2bua::{CallTimer, Core, Place};
 use crate::command::{BridgeCommand, Gate};
 use crate::event::{BridgeEvent, BridgeStats, CallEvent, Side};
 use crate::leg::Leg;
-use crate::route::Route;
+use crate::route::{RingStep, Route};
 use crate::trunk::Choice;
 use attempt::Attempt;
 use bytes::Bytes;
 use change::Pending;
 use identity::Caller;
+use ring::{Ringing, Unreached};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 use trunkline_model::{BridgeId, CallId, Cause, Gateway, Q850, Signalling, Stage, Trunk, TrunkId};
+use trunkline_sip::transport::Flow;
 use trunkline_sip::user_agent::SessionId;
 
 /// A call from admission to its record.
@@ -53,7 +60,17 @@ pub(crate) struct Call {
     /// What the caller offered; none when it left the offer to us.
     caller_offer: Option<Bytes>,
     caller_prack: Prack,
-    caller_interface: MediaInterface,
+    caller_place: Place,
+    /// The path that the caller's INVITE came on.
+    caller_flow: Flow,
+    /// Users to be called before any trunk is tried.
+    steps: VecDeque<RingStep>,
+    /// Contacts of users that ring.
+    ringing: Option<Ringing>,
+    /// The best that users said who did not take the call.
+    unreached: Option<Unreached>,
+    /// Whether descriptions are passed from end to end, so that there is no bridge.
+    passes: bool,
     /// The attempt under way, until it is answered.
     attempt: Option<Attempt>,
     /// The leg of who answered.
@@ -83,7 +100,7 @@ pub(crate) struct Call {
 struct Opened {
     id: BridgeId,
     ports: [u16; 2],
-    callee: MediaInterface,
+    callee: Place,
 }
 
 /// A call that is over, but for its record.
@@ -116,7 +133,8 @@ pub(crate) struct NewCall {
     pub(crate) caller: Leg,
     pub(crate) caller_offer: Option<Bytes>,
     pub(crate) caller_prack: Prack,
-    pub(crate) caller_interface: MediaInterface,
+    pub(crate) caller_place: Place,
+    pub(crate) caller_flow: Flow,
 }
 
 /// Whether provisional responses to the caller are reliable (RFC 3262).
@@ -136,6 +154,7 @@ impl Call {
             id: new.id,
             who: new.who,
             dialled: new.dialled,
+            steps: new.route.steps.iter().cloned().collect(),
             route: new.route,
             hops_left: new.hops_left,
             signalling: new.signalling,
@@ -147,7 +166,11 @@ impl Call {
             caller: new.caller,
             caller_offer: new.caller_offer,
             caller_prack: new.caller_prack,
-            caller_interface: new.caller_interface,
+            caller_place: new.caller_place,
+            caller_flow: new.caller_flow,
+            ringing: None,
+            unreached: None,
+            passes: false,
             attempt: None,
             callee: None,
             bridge: None,
@@ -181,6 +204,7 @@ impl Call {
     pub(crate) fn handle_timeout(&mut self, core: &mut Core, now: Instant, timer: CallTimer) {
         match timer {
             CallTimer::Response => self.give_up_silent_gateway(core, now),
+            CallTimer::Ring if self.ringing.is_some() => self.give_up_step(core, now),
             CallTimer::Ring => self.give_up_ringing(core, now),
             CallTimer::Duration => {
                 self.end_by_us(core, now, 408, Q850::NORMAL_UNSPECIFIED, "longest duration reached");
@@ -204,6 +228,7 @@ impl Call {
             BridgeEvent::Silent => {
                 self.end_by_us(core, now, 408, Q850::TIMER_EXPIRY, "no RTP from either side");
             }
+            BridgeEvent::Browser(_, event) => self.browser_path(core, now, event),
             BridgeEvent::Failed => {
                 self.bridge = None;
                 match self.is_over() {
@@ -229,6 +254,20 @@ impl Call {
         }
     }
 
+    /// Ends the call when there is no path to a browser, or none any more (RFC 7675 §5.1).
+    fn browser_path(&mut self, core: &mut Core, now: Instant, event: trunkline_webrtc::Event) {
+        use trunkline_webrtc::{Event, Failure};
+        let why = match event {
+            // A goodbye is said by SIP.
+            Event::Connected | Event::Moved | Event::Reported(_) | Event::Closed => return,
+            Event::Failed(Failure::Ice) => "no connectivity check of the browser came",
+            Event::Failed(Failure::Dtls) => "the DTLS handshake with the browser failed",
+            Event::Failed(Failure::Full) => "there are too many browsers",
+            Event::Lost => "the browser has gone silent",
+        };
+        self.end_by_us(core, now, 408, Q850::TIMER_EXPIRY, why);
+    }
+
     fn tell_bridge(&self, core: &mut Core, command: BridgeCommand) {
         if let Some(opened) = self.bridge {
             core.update_bridge(opened.id, command);
@@ -248,7 +287,12 @@ impl Call {
             Side::Caller => Some(&mut self.caller),
             Side::Callee => self.callee.as_mut(),
         };
-        if let Some(negotiated) = leg.and_then(Leg::news_for_bridge) {
+        let Some(leg) = leg else { return };
+        let (path, negotiated) = (leg.path_for_bridge(), leg.news_for_bridge());
+        if let Some(transport) = path {
+            self.tell_bridge(core, BridgeCommand::Browser { side, transport });
+        }
+        if let Some(negotiated) = negotiated {
             self.tell_bridge(core, BridgeCommand::Negotiated { side, negotiated });
         }
     }

@@ -3,7 +3,7 @@
 use crate::event::Side;
 use ipnet::IpNet;
 use std::time::Duration;
-use trunkline_media::Negotiated;
+use trunkline_media::{DtlsTransport, Negotiated};
 
 /// A change to a bridge that is running.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,14 @@ pub enum BridgeCommand {
         side: Side,
         /// What was agreed with it.
         negotiated: Negotiated,
+    },
+    /// The path to a side that is a browser is agreed, or agreed anew. Comes before what is [`Negotiated`](Self::Negotiated)
+    /// with it.
+    Browser {
+        /// The side.
+        side: Side,
+        /// What was agreed on.
+        transport: Box<DtlsTransport>,
     },
     /// A side is to be spoken with anew, by another peer: another gateway was tried.
     NewLeg {

@@ -206,6 +206,8 @@ pub enum BridgeEvent {
     Failed,
     /// The first RTP packet of that side was accepted.
     FirstRtp(Side),
+    /// Something became of the path to a side that is a browser.
+    Browser(Side, trunkline_webrtc::Event),
     /// No RTP has come from either side for longer than the trunks allow, and nobody is on hold.
     Silent,
     /// Its sockets are closed, and its ports may be used again. The last event of a bridge that was opened.

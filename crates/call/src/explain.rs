@@ -97,6 +97,8 @@ pub enum Refusal {
     Media(&'static str),
     /// No RTP ports are left.
     NoPorts,
+    /// A user may not show the number that it asks for, or has none to show.
+    CallerId(&'static str),
     /// The request can't be understood as a call.
     BadRequest(&'static str),
     /// The caller demands a kind of privacy that we do not know (RFC 3323 §5.1).
@@ -226,7 +228,7 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Draining | Self::NodeFull | Self::TrunkCap(..) | Self::NoTrunk | Self::NoPorts => 503,
-            Self::UnknownSource => 403,
+            Self::UnknownSource | Self::CallerId(_) => 403,
             Self::TooManyHops => 483,
             Self::NoRoute(_) => 404,
             Self::Media(_) => 488,
@@ -251,6 +253,7 @@ impl Refusal {
             | Self::NoRoute(_)
             | Self::NoTrunk
             | Self::Media(_)
+            | Self::CallerId(_)
             | Self::BadRequest(_)
             | Self::Privacy
             | Self::UserAgent { .. } => None,
@@ -291,9 +294,11 @@ impl fmt::Display for Refusal {
                 write!(f, "prefix {prefix} is for calls from other trunks")
             }
             Self::NoRoute(NoRoute::Unused) => f.write_str("the number is ours, and nobody has it"),
+            Self::NoRoute(NoRoute::OtherResource) => f.write_str("a user of another resource"),
             Self::NoTrunk => f.write_str("no trunk of the route can take it"),
             Self::Media(reason) => write!(f, "media: {reason}"),
             Self::NoPorts => f.write_str("no RTP ports left"),
+            Self::CallerId(reason) => write!(f, "caller ID: {reason}"),
             Self::BadRequest(reason) => write!(f, "bad request: {reason}"),
             Self::Privacy => f.write_str("critical privacy of an unknown kind"),
             Self::UserAgent { reason, .. } => write!(f, "request: {reason}"),
@@ -307,6 +312,7 @@ impl fmt::Display for Rule {
             Self::Did(number) => write!(f, "DID {number}"),
             Self::Resource(name) => write!(f, "routes of resource {name}"),
             Self::Pattern(prefix) => write!(f, "prefix {prefix}"),
+            Self::User(_) => f.write_str("the address of a user"),
         }
     }
 }

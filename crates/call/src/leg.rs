@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use std::sync::Arc;
-use trunkline_media::{Direction, MediaSession, Negotiated, Wish};
-use trunkline_model::{Codec, Trunk};
+use trunkline_media::{Direction, DtlsTransport, MediaSession, Negotiated, Wish};
+use trunkline_model::{Codec, Trunk, UserAddress};
 use trunkline_sip::user_agent::SessionId;
 
 /// One side of a call.
@@ -11,7 +11,9 @@ use trunkline_sip::user_agent::SessionId;
 pub(crate) struct Leg {
     /// Its INVITE session; none once that is over.
     pub(crate) session: Option<SessionId>,
-    /// The trunk it is on.
+    /// The user that it is with; none on a trunk.
+    pub(crate) user: Option<UserAddress>,
+    /// The trunk it is on; with a user, the one that stands for all users.
     pub(crate) trunk: Arc<Trunk>,
     pub(crate) media: MediaSession,
     /// What the peer wants to do: its hold or not, whatever the other side's hold makes of it.
@@ -20,6 +22,8 @@ pub(crate) struct Leg {
     pub(crate) offered: Direction,
     /// What the bridge was told last.
     pub(crate) bridged: Option<Negotiated>,
+    /// What the bridge was told last of the path to a browser.
+    pub(crate) path: Option<DtlsTransport>,
 }
 
 impl Leg {
@@ -61,6 +65,16 @@ impl Leg {
     pub(crate) fn is_behind(&self, other: &Self) -> bool {
         let Some(negotiated) = self.media.negotiated() else { return false };
         negotiated.direction != other.wish.intersection(self.wish.reversed())
+    }
+
+    /// Returns what the bridge has to be told of the path to a browser, if that is news.
+    pub(crate) fn path_for_bridge(&mut self) -> Option<Box<DtlsTransport>> {
+        let now = self.media.dtls();
+        if now == self.path.as_ref() {
+            return None;
+        }
+        self.path = now.cloned();
+        self.path.clone().map(Box::new)
     }
 
     /// Returns what the bridge has to be told, if that is news.

@@ -55,7 +55,8 @@ mod testing;
 mod trunk;
 
 pub use b2bua::{
-    B2bua, CallTimer, Config, Input, MediaInterface, MediaSocket, OpenBridge, Output, Timer, UnknownSources,
+    B2bua, CallTimer, Config, Finding, Granted, Input, MediaInterface, MediaSocket, OpenBridge, Output, Question, QuestionId,
+    REALM, Timer, UnknownSources,
 };
 pub use bridge::{Bridge, BridgeConfig, BridgeTimer};
 pub use command::{BridgeCommand, Gate};
@@ -63,5 +64,7 @@ pub use error::{ConfigError, RouteProblem};
 pub use event::{BridgeEvent, BridgeStats, CallEvent, Counts, Side, Totals};
 pub use explain::{Admitted, Asked, Criterion, Explain, Refusal, Verdict, decide, explain};
 pub use limit::Limits;
-pub use route::{Dialled, NoRoute, NumberRoute, ResourceRoutes, Route, RoutingTable, Rule};
+pub use route::{
+    Called, Dialled, Identity, NoRoute, NumberRoute, ResourceRoutes, RingStep, Route, RoutingTable, Rule, Tenant, USERS,
+};
 pub use trunk::{TrunkLoad, Trunks};

@@ -28,17 +28,17 @@ impl PortPool {
         Ok(Self { size: free.len(), free })
     }
 
-    /// Takes two RTP ports, one for each leg of a call.
-    pub(crate) fn take_pair(&mut self) -> Option<[u16; 2]> {
-        if self.free.len() < 2 {
+    /// Takes an RTP port for each leg of a call that wants one; none at all when there are too few.
+    pub(crate) fn take(&mut self, wanted: [bool; 2]) -> Option<[Option<u16>; 2]> {
+        if self.free.len() < wanted.into_iter().filter(|wanted| *wanted).count() {
             return None;
         }
-        Some([self.free.pop_front()?, self.free.pop_front()?])
+        Some(wanted.map(|wanted| if wanted { self.free.pop_front() } else { None }))
     }
 
-    /// Takes ports back. They must have come from [`take_pair`](Self::take_pair), and their sockets be closed.
-    pub(crate) fn give_back(&mut self, ports: [u16; 2]) {
-        self.free.extend(ports);
+    /// Takes ports back. They must have come from [`take`](Self::take), and their sockets be closed.
+    pub(crate) fn give_back(&mut self, ports: [Option<u16>; 2]) {
+        self.free.extend(ports.into_iter().flatten());
     }
 
     /// Returns how many RTP ports are in use.
@@ -56,21 +56,25 @@ impl PortPool {
 mod tests {
     use super::*;
 
+    const BOTH: [bool; 2] = [true; 2];
+
     #[test]
     fn ports_are_even_with_their_odd_neighbour_in_the_range() {
         let mut pool = PortPool::new(20_001..=20_006).unwrap();
-        assert_eq!(pool.take_pair(), Some([20_002, 20_004]), "20006 has no 20007");
-        assert_eq!(pool.take_pair(), None);
+        assert_eq!(pool.take(BOTH), Some([Some(20_002), Some(20_004)]), "20006 has no 20007");
+        assert_eq!((pool.take(BOTH), pool.take([true, false])), (None, None));
+        assert_eq!(pool.take([false, false]), Some([None, None]));
         assert_eq!(pool.in_use(), 2);
     }
 
     #[test]
     fn a_port_given_back_is_the_last_to_be_used_again() {
         let mut pool = PortPool::new(20_000..=20_007).unwrap();
-        let first = pool.take_pair().unwrap();
+        let first = pool.take(BOTH).unwrap();
         pool.give_back(first);
-        assert_eq!(pool.take_pair(), Some([20_004, 20_006]));
-        assert_eq!(pool.take_pair(), Some(first));
+        assert_eq!(pool.take(BOTH), Some([Some(20_004), Some(20_006)]));
+        assert_eq!(pool.take([false, true]), Some([None, Some(20_000)]));
+        assert_eq!(pool.take([true, false]), Some([Some(20_002), None]));
         assert_eq!(pool.free(), 0);
     }
 

@@ -1,8 +1,10 @@
 //! The immutable routing table: which trunk a request comes from, and where a dialled number goes.
 
 mod resource;
+mod users;
 
 pub use resource::{NumberRoute, ResourceRoutes};
+pub use users::{Called, Identity, Tenant, USERS};
 
 use crate::error::RouteProblem;
 use ipnet::IpNet;
@@ -10,7 +12,8 @@ use resource::Resource;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use trunkline_model::{DidRoute, E164, PatternRoute, Transport, Trunk, TrunkId};
+use std::time::Duration;
+use trunkline_model::{DidRoute, E164, PatternRoute, Transport, Trunk, TrunkId, UserAddress};
 
 /// Trunks, DIDs and patterns, prepared for look-up.
 ///
@@ -32,11 +35,16 @@ pub struct RoutingTable {
     resources: HashMap<TrunkId, Arc<Resource>>,
     patterns: HashMap<String, Vec<Pattern>>,
     prefix_max: usize,
+    /// Resources whose users may call, by GUID.
+    tenants: HashMap<Box<str>, users::Resolved>,
+    /// Whose domain it is, by the domain in lower case.
+    domains: HashMap<Box<str>, Box<str>>,
 }
 
 #[derive(Debug)]
 struct Did {
     dial: String,
+    steps: Arc<[RingStep]>,
     trunks: Arc<[Arc<Trunk>]>,
 }
 
@@ -53,12 +61,23 @@ struct Pattern {
 pub struct Route {
     /// The rule that decided.
     pub rule: Rule,
-    /// What is dialled there.
+    /// Users that are called before any trunk, step by step.
+    pub steps: Arc<[RingStep]>,
+    /// What is dialled on the trunks.
     pub dial: String,
     /// Trunks, in the order they are tried.
     pub trunks: Arc<[Arc<Trunk>]>,
     /// Whether the call may go out on the trunk it came in on.
     pub hairpin: bool,
+}
+
+/// Users that are called at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingStep {
+    /// The users, each at all its contacts.
+    pub users: Vec<UserAddress>,
+    /// How long they may ring.
+    pub ring_max: Duration,
 }
 
 /// The rule of the table that decided on a route.
@@ -70,6 +89,8 @@ pub enum Rule {
     Resource(String),
     /// The longest prefix that matched.
     Pattern(String),
+    /// A user of the caller's own resource.
+    User(UserAddress),
 }
 
 /// Why no rule applies.
@@ -81,6 +102,8 @@ pub enum NoRoute {
     OtherTrunks(String),
     /// The number is ours, and nobody has it or takes calls on it.
     Unused,
+    /// A user of another resource.
+    OtherResource,
 }
 
 /// What was dialled, in the forms the table knows.
@@ -105,7 +128,8 @@ impl RoutingTable {
         let mut problems = Vec::new();
         let mut table = Self::default();
         for trunk in trunks {
-            if trunk.inbound.sources.is_empty() && trunk.gateways.is_empty() {
+            let useless = trunk.inbound.sources.is_empty() && trunk.gateways.is_empty();
+            if useless && trunk.id.as_str() != USERS {
                 problems.push(RouteProblem::UselessTrunk(trunk.id.clone()));
             }
             if table.index.contains_key(&trunk.id) {
@@ -150,7 +174,8 @@ impl RoutingTable {
         let trunks = self.resolve(&owner, &route.trunks, problems);
         let dial = route.dial.unwrap_or(owner);
         check_dial(&dial, problems);
-        if self.dids.insert(route.did, Did { dial, trunks }).is_some() {
+        let kept = Did { dial, steps: Arc::default(), trunks };
+        if self.dids.insert(route.did, kept).is_some() {
             problems.push(RouteProblem::DidTwice(route.did));
         }
     }
@@ -227,20 +252,31 @@ impl RoutingTable {
     /// # Errors
     /// Why no rule applies.
     pub fn route(&self, from: &TrunkId, dialled: &Dialled) -> Result<Route, NoRoute> {
+        if let Some(route) = self.by_did(dialled)? {
+            return Ok(route);
+        }
+        match self.by_resource(from, dialled) {
+            Some(route) => Ok(route),
+            None => self.by_pattern(from, dialled),
+        }
+    }
+
+    /// Returns where a number of ours goes; none when it is not ours.
+    fn by_did(&self, dialled: &Dialled) -> Result<Option<Route>, NoRoute> {
         if let Some((number, did)) = dialled.number.and_then(|n| Some((n, self.dids.get(&n)?))) {
-            return Ok(Route {
+            return Ok(Some(Route {
                 rule: Rule::Did(number),
+                steps: Arc::clone(&did.steps),
                 dial: did.dial.clone(),
                 trunks: Arc::clone(&did.trunks),
                 hairpin: true,
-            });
+            }));
         }
-        if dialled.number.is_some_and(|number| self.unused.contains(&number)) {
-            return Err(NoRoute::Unused);
-        }
-        if let Some(route) = self.by_resource(from, dialled) {
-            return Ok(route);
-        }
+        let unused = dialled.number.is_some_and(|number| self.unused.contains(&number));
+        if unused { Err(NoRoute::Unused) } else { Ok(None) }
+    }
+
+    fn by_pattern(&self, from: &TrunkId, dialled: &Dialled) -> Result<Route, NoRoute> {
         let number = dialled.number.map(|number| number.to_string());
         let text = number.as_deref().unwrap_or(&dialled.text);
         let mut for_others = None;
@@ -264,6 +300,7 @@ impl Pattern {
         let rest = text.get(self.strip..).unwrap_or_default();
         Route {
             rule: Rule::Pattern(prefix.to_owned()),
+            steps: Arc::default(),
             dial: format!("{}{rest}", self.prepend),
             trunks: Arc::clone(&self.trunks),
             // A pattern open to every caller would turn a carrier's stray call into a loop at its expense;

@@ -4,14 +4,18 @@ mod address;
 mod ready;
 mod rest;
 
+use crate::authenticator;
 use crate::config::{Config, ConfigError, Loaded, Sip};
+use crate::events::Events;
+use crate::http_client::HttpClient;
 use crate::journal::{Journal, JournalConfig};
 use crate::log::{Logging, masked};
 use crate::media_worker::Workers;
 use crate::metrics::{self, Metrics};
-use crate::net::{Bound, bind_tcp, bind_udp};
+use crate::net::{Bound, bind_tcp, bind_udp, ws};
 use crate::routing::{Reload, Routing};
 use crate::signalling::{self, Command, Handle, Parts};
+use crate::sms;
 pub(crate) use address::{complete_trunks, free_ports};
 use anyhow::Context;
 use ready::Ready;
@@ -27,7 +31,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 use trunkline_call::{B2bua, Config as B2buaConfig, RoutingTable};
-use trunkline_sip::transport::Listener;
+use trunkline_model::Host;
+use trunkline_sip::transport::{Advertised, Listener};
 use trunkline_sip::user_agent::Config as UserAgentConfig;
 use trunkline_storage::Store;
 
@@ -75,8 +80,9 @@ async fn run(path: &Path, config: Config, ready_json: bool) -> anyhow::Result<()
     let (bound, ports) = bind(&config)?;
     // RTCP takes every other one.
     metrics.rtp_ports.set(ports.len() as u64 / 2);
-    let ready = Ready::new(&config, &bound, ports.clone());
+    let mut ready = Ready::new(&config, &bound, ports.clone());
     let https = bind_https(&config)?;
+    let smpp = bind_smpp(&config)?;
     let Some(opened) = signals.unless_told_to_end(open(&config)).await else {
         info!("ended before it began");
         return Ok(());
@@ -92,22 +98,57 @@ async fn run(path: &Path, config: Config, ready_json: bool) -> anyhow::Result<()
     let journal = JournalConfig { waiting_max: config.storage.queue_max, spill };
     let (journal, events) = Journal::new(store.clone(), journal, Arc::clone(&metrics));
     let (reports_out, reports) = mpsc::channel(signalling::REPORTS_MAX);
-    let workers =
-        Workers::start(config.rtp.workers, &metrics, &reports_out).context("cannot start media workers")?;
-    let b2bua = b2bua(&config, &bound, ports, table)?;
+    let (browser_sockets, site) = address::browsers(&config)?.unzip();
+    ready.browsers = site.iter().flat_map(|site| site.ports.clone()).collect();
+    let browser_sockets = browser_sockets.unwrap_or_default();
+    let workers = Workers::start(config.rtp.workers, browser_sockets, &metrics, &reports_out)
+        .context("cannot start media workers")?;
+    let mut b2bua = b2bua(&config, &bound, &https, ports, table)?;
+    if let Some(site) = site {
+        b2bua.serve_browsers(site);
+    }
+    let development = config.http.certificate.is_none();
+    let (door, web_sockets) = match &config.users.trunk {
+        Some(_) if !https.is_empty() => {
+            let (door, sockets) = ws::open(&config.users, development, Arc::clone(&metrics));
+            (Some(door), sockets)
+        }
+        Some(_) | None => (None, ws::Sockets::none()),
+    };
+    let (authenticator, wires) = authenticator::wires();
     let streams = config.sip.streams;
     let metrics_for_task = Arc::clone(&metrics);
     let reach = config.reach();
-    let parts =
-        Parts { b2bua, bound, streams, reach, workers, reports, journal: events, metrics: metrics_for_task };
+    let parts = Parts {
+        b2bua,
+        bound,
+        web_sockets,
+        authenticator,
+        streams,
+        reach,
+        workers,
+        reports,
+        journal: events,
+        metrics: metrics_for_task,
+    };
     let (ended, mut has_ended) = mpsc::channel(1);
     let handle = signalling::start(parts, ended).context("cannot start signalling")?;
     let reload = routing.follow(handle.commands.clone());
     let journal = tokio::spawn(journal.run());
-    let mut ready = ready;
     ready.https = https.iter().map(|(_, local)| *local).collect();
-    let rest = Rest::start(&config, https, &store, Arc::clone(&metrics)).await?;
+    ready.smpp = smpp.iter().map(|(_, local, _)| *local).collect();
+    let esmes = sms::server::Server::start(&config.sms, smpp, store.clone())?;
+    let authority = config.http.authority(&config.http.public_host, ready.https.first().copied());
+    let hooks = sms::http_carrier::Hooks::new(&format!("https://{authority}"));
+    let carriers = sms::http_carrier::router(hooks.clone());
+    let rest = Rest::start(&config, https, (door, carriers), &store, Arc::clone(&metrics)).await?;
+    let client = HttpClient::new(config.guard(), config.webhooks.authorities.as_deref())?;
+    let base = rest.state().settings.issuer.clone();
+    let webhooks = Events::start(config.webhooks.clone(), client, store.clone(), Arc::clone(&metrics), base);
+    authenticator::start(rest.state().clone(), wires, handle.commands.clone());
     ready.authority = rest.authority();
+    let sms = sms::engine::start(&config.sms, config.node.0.to_string(), store.clone(), &hooks, Arc::clone(&metrics));
+    let sms = sms.await?;
     let started = Arc::clone(&metrics);
     if let Some((listener, local)) = scrape {
         ready.metrics = Some(local);
@@ -118,6 +159,9 @@ async fn run(path: &Path, config: Config, ready_json: bool) -> anyhow::Result<()
 
     signals.govern(path, &config, &handle, (&rest, &reload), &mut has_ended).await;
     rest.stop(GOODBYE).await;
+    esmes.stop(GOODBYE).await;
+    sms.stop().await;
+    webhooks.stop().await;
     // The thread has ended; joining it does not wait.
     let result = handle.thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("signalling panicked")));
     journal.await.context("the journal panicked")?;
@@ -161,6 +205,18 @@ fn bind_https(config: &Config) -> anyhow::Result<rest::Sockets> {
     config.http.listen.iter().map(bind).collect()
 }
 
+/// Where customers' own SMPP systems bind: without TLS, and with it.
+fn bind_smpp(config: &Config) -> anyhow::Result<Vec<sms::server::Bound>> {
+    let server = &config.sms.server;
+    let plain = server.listen.iter().map(|local| (local, false));
+    let bind = |(local, is_tls): (&SocketAddr, bool)| {
+        let (listener, local) =
+            bind_tcp(*local).with_context(|| format!("cannot listen on {local} for SMPP"))?;
+        Ok((listener, local, is_tls))
+    };
+    plain.chain(server.tls_listen.iter().map(|local| (local, true))).map(bind).collect()
+}
+
 /// What the database has to be asked for before there can be calls.
 struct Opened {
     store: Store,
@@ -181,6 +237,7 @@ async fn open(config: &Config) -> anyhow::Result<Opened> {
 fn b2bua(
     config: &Config,
     bound: &Bound,
+    https: &rest::Sockets,
     ports: RangeInclusive<u16>,
     table: Arc<RoutingTable>,
 ) -> anyhow::Result<B2bua> {
@@ -190,6 +247,15 @@ fn b2bua(
         let advertised = address::listener(config, local);
         Listener { transport, local, advertised }
     });
+    let browsers = https.iter().map(|(_, local)| Listener {
+        transport: trunkline_model::Transport::Wss,
+        local: *local,
+        advertised: Advertised {
+            host: Host::Name(config.http.public_host.clone()),
+            port: Some(config.http.public_port.unwrap_or(local.port())),
+        },
+    });
+    let listeners = listeners.chain(browsers);
     let user_agent = UserAgentConfig {
         listeners: listeners.collect(),
         product: config.sip.user_agent.clone(),
@@ -208,12 +274,20 @@ fn b2bua(
         unknown_sources: config.sip.unknown_sources,
         anchor: (now, i64::try_from(epoch.as_millis()).unwrap_or(i64::MAX)),
     };
-    Ok(B2bua::new(settings, table, random(), now)?)
+    let mut b2bua = B2bua::new(settings, table, random(), now)?;
+    b2bua.set_registrar_limits(config.users.registrations.clone());
+    Ok(b2bua)
 }
 
 /// Returns an unpredictable number: the standard library keys its hash tables from the system's randomness.
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0u8)
+}
+
+/// Returns the time in milliseconds since 1970.
+pub(crate) fn unix_ms() -> i64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Each call takes four sockets; the usual soft limit of 1024 would end at 250 calls.
@@ -331,7 +405,7 @@ async fn reload(path: &Path, started: &Config, rest: &Rest, routing: &Reload) {
         warn!(code = warning.code.as_str(), "{warning}");
     }
     let fixed = |config: &Config| {
-        let Config { node, log, sip, rtp, metrics, storage, http, drain, .. } = config.clone();
+        let Config { node, log, sip, rtp, metrics, storage, http, sms, webhooks, drain, .. } = config.clone();
         (
             node,
             log,
@@ -340,6 +414,8 @@ async fn reload(path: &Path, started: &Config, rest: &Rest, routing: &Reload) {
             metrics,
             storage,
             http,
+            sms,
+            webhooks,
             drain,
             config.numbers.environment,
             config.reach().anywhere,

@@ -5,10 +5,23 @@ mod check;
 mod http;
 mod reader;
 mod routes;
+mod users;
+mod webhooks;
+mod webrtc;
+mod sms;
 
 pub use advertise::{Warning, WarningCode};
 pub use http::{CertificateFiles, Http, HttpLimits, Numbers, SipRouting};
 pub use reader::Problem;
+pub use webhooks::Webhooks;
+pub use webrtc::{Relay, Webrtc};
+pub use users::Users;
+pub(crate) use users::USERS_MAX;
+pub use sms::{
+    Binds as SmsBinds, Campaign as SmsCampaign, CarrierReach, HttpCarrier, Receipts as SmsReceipts,
+    Registration as SmsRegistration, Senders as SmsSenders, SmppCarrier, Sms, SmsAccount, SmsCarrier, SmsServer,
+    Tls as SmsTls,
+};
 
 use reader::{Findings, Section};
 use std::collections::BTreeMap;
@@ -19,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::DeTable;
 use trunkline_call::{Limits, UnknownSources};
-use trunkline_model::{DidRoute, NodeId, PatternRoute, Trunk, TrunkId};
+use trunkline_model::{DidRoute, E164, NodeId, PatternRoute, Ring, Trunk, TrunkId};
 
 /// The file that `trunkline sandbox` and `cargo xtask run` use when none is given.
 pub const SANDBOX: &str = include_str!("../../../config/sandbox.toml");
@@ -45,14 +58,26 @@ pub struct Config {
     pub numbers: Numbers,
     /// How the trunks of resources are reached.
     pub sip_routing: SipRouting,
+    /// Texts.
+    pub sms: Sms,
+    /// How endpoints are told of events.
+    pub webhooks: Webhooks,
     /// How long a stopping gateway waits for its calls to end before it ends them.
     pub drain: Duration,
     /// Trunks, in the order of the file: the first that accepts a request owns it.
     pub trunks: Vec<Trunk>,
     /// The resources (by name) that calls from some of them belong to.
     pub trunk_resources: BTreeMap<TrunkId, String>,
-    /// Numbers that are ours.
+    /// Who registers and calls over secure WebSocket.
+    pub users: Users,
+    /// Where browsers have their media.
+    pub webrtc: Webrtc,
+    /// The STUN and TURN servers that clients are told of.
+    pub relay: Relay,
+    /// Numbers that are ours. Those in `rings` may be without trunks.
     pub dids: Vec<DidRoute>,
+    /// The users that some of them ring at, before any trunk.
+    pub rings: BTreeMap<E164, Ring>,
     /// Numbers by prefix.
     pub routes: Vec<PatternRoute>,
 }
@@ -258,20 +283,29 @@ fn read(text: &str) -> (Option<Config>, Vec<Problem>, Known) {
     }
     let mut root = Section::root(&findings, &table);
     let (trunks, trunk_resources) = routes::trunks(root.sections("trunk"));
+    let (dids, rings) = routes::dids(root.sections("did"));
+    let rtp = rtp(root.section("rtp"));
+    let free_ports = matches!(rtp.ports, RtpPorts::Free(_));
     let config = Config {
         node: NodeId(root.value("node").unwrap_or_default()),
         log: log(root.section("log")),
         sip: sip(root.section("sip")),
-        rtp: rtp(root.section("rtp")),
+        relay: webrtc::relay(root.section("relay")),
+        webrtc: webrtc::webrtc(root.section("webrtc"), free_ports, rtp.workers),
+        rtp,
         metrics: metrics(root.section("metrics")),
         storage: storage(root.section("storage")),
         http: http::http(root.section("http")),
         numbers: http::numbers(root.section("numbers")),
         sip_routing: http::sip_routing(root.section("sip_routing")),
+        sms: sms::sms(root.section("sms")),
+        webhooks: webhooks::webhooks(root.section("webhooks")),
         drain: shutdown(root.section("shutdown")),
         trunks,
         trunk_resources,
-        dids: routes::dids(root.sections("did")),
+        users: users::users(root.section("users")),
+        dids,
+        rings,
         routes: routes::patterns(root.sections("route")),
     };
     check::whole(&config, &mut root);

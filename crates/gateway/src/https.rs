@@ -8,8 +8,9 @@ mod certificate;
 mod connection;
 mod paced;
 
-use crate::config::{Http, HttpLimits};
+use crate::config::{CertificateFiles, Http, HttpLimits};
 use crate::metrics::Metrics;
+use crate::net::ws::Door;
 use anyhow::Context;
 use authority::Authority;
 use axum::Router;
@@ -56,6 +57,8 @@ struct Shared {
     http1: hyper::server::conn::http1::Builder,
     http2: hyper::server::conn::http2::Builder<TokioExecutor>,
     router: Router,
+    /// Where browsers open their WebSockets.
+    door: Option<Arc<Door>>,
     limits: HttpLimits,
     keep_alive: Option<HeaderValue>,
     metrics: Arc<Metrics>,
@@ -73,7 +76,7 @@ impl Https {
         config: &Http,
         data_dir: &Path,
         store: &Store,
-        router: Router,
+        (router, door): (Router, Option<Arc<Door>>),
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let source = match &config.certificate {
@@ -89,7 +92,7 @@ impl Https {
         let stamp = source.stamp();
         let first = source.certificate(&hosts(store).await).context("the certificate cannot be used")?;
         let current = Current::new(first);
-        let shared = Arc::new(Shared::new(tls(Arc::clone(&current))?, config.limits, router, metrics));
+        let shared = Arc::new(Shared::new(tls(Arc::clone(&current))?, config.limits, (router, door), metrics));
         let (draining, is_draining) = watch::channel(false);
         let mut listeners = Vec::with_capacity(bound.len());
         for (listener, _) in bound {
@@ -125,7 +128,12 @@ impl Https {
 }
 
 impl Shared {
-    fn new(acceptor: TlsAcceptor, limits: HttpLimits, router: Router, metrics: Arc<Metrics>) -> Self {
+    fn new(
+        acceptor: TlsAcceptor,
+        limits: HttpLimits,
+        (router, door): (Router, Option<Arc<Door>>),
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let mut http1 = hyper::server::conn::http1::Builder::new();
         http1
             .timer(TokioTimer::new())
@@ -147,6 +155,7 @@ impl Shared {
             http1,
             http2,
             router,
+            door,
             keep_alive: connection::keep_alive(limits.header.as_secs()),
             slots: Arc::new(Semaphore::new(limits.connections_max as usize)),
             limits,
@@ -188,15 +197,29 @@ impl Drop for Place {
     }
 }
 
-/// TLS 1.2 and 1.3, without client certificates.
+/// Returns what takes TLS for a protocol that is not HTTP, with the operator's certificate.
+///
+/// # Errors
+/// The certificate cannot be used.
+pub(crate) fn acceptor(files: &CertificateFiles) -> anyhow::Result<TlsAcceptor> {
+    let certificate = Source::Files(files.clone()).certificate(&[])?;
+    Ok(TlsAcceptor::from(Arc::new(server_config(Current::new(certificate))?)))
+}
+
 fn tls(current: Arc<Current>) -> anyhow::Result<TlsAcceptor> {
+    let mut config = server_config(current)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// TLS 1.2 and 1.3, without client certificates.
+fn server_config(current: Arc<Current>) -> anyhow::Result<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(current);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(config)
 }
 
 /// Accepts connections until draining begins, then waits for those there are.

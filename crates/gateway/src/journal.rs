@@ -375,7 +375,7 @@ fn verdicts(verdicts: &[Verdict]) -> String {
 fn rule(explain: &Explain) -> String {
     match &explain.rule {
         Some(Rule::Did(_)) => "DID".to_owned(),
-        Some(rule @ (Rule::Resource(_) | Rule::Pattern(_))) => rule.to_string(),
+        Some(rule @ (Rule::Resource(_) | Rule::Pattern(_) | Rule::User(_))) => rule.to_string(),
         None => String::new(),
     }
 }

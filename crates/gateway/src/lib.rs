@@ -4,11 +4,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod app;
+mod authenticator;
 mod call;
 pub mod cli;
 pub mod config;
 mod dns;
 mod endpoint;
+mod events;
+mod http_client;
 mod https;
 mod journal;
 pub mod log;
@@ -25,7 +28,7 @@ mod trunk_list;
 mod trunk_match;
 
 pub use call::call;
-pub use operator::{billing, number, resource};
+pub use operator::{billing, events, number, resource, sms};
 pub use sandbox::sandbox;
 pub use trunk_list::trunk_list;
 pub use trunk_match::trunk_match;

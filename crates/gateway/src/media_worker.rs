@@ -3,13 +3,20 @@
 //! A packet is received, handed to its bridge and sent on by one thread, without a lock, a queue or an
 //! allocation. Readiness is level triggered and one packet is read for each event, so that no call is spent
 //! on finding a socket empty.
+//!
+//! All browsers of a worker share one socket, and a hub finds whose a packet is. A browser's side of a bridge has no
+//! sockets: what the bridge sends there goes through the hub.
 
+mod browsers;
 mod slots;
+
+pub(crate) use browsers::BrowserSocket;
 
 use crate::metrics::{Metrics, WorkerMetrics};
 use rustix::event::epoll;
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fd::OwnedFd;
+use browsers::Browsers;
 use slots::{Slot, SlotId, Slots};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -21,8 +28,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc as async_mpsc;
 use trunkline_call::{BridgeCommand, BridgeEvent, OpenBridge, Side};
-use trunkline_media::Channel;
+use trunkline_media::{BROWSER, Channel, ComplexityGovernor};
 use trunkline_model::BridgeId;
+use trunkline_webrtc::{Event, PathQuality};
 
 /// Events handed in at once by the system. More only delays commands and timers.
 const READY_MAX: usize = 128;
@@ -32,6 +40,15 @@ const PACKET_BYTES_MAX: usize = 2048;
 
 /// The mark of the wake-up descriptor; no socket has it.
 const WAKE: u64 = u64::MAX;
+
+/// The mark of the socket of all browsers; no other socket has it.
+const BROWSERS: u64 = u64::MAX - 1;
+
+/// Packets of browsers read at a time. They share a socket, so that one for each event would cost a call each.
+const BROWSER_PACKETS_MAX: usize = 32;
+
+/// How often it is looked at how busy a worker is.
+const BUSY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How soon events are offered again that signalling had no room for.
 const OFFER_AGAIN: Duration = Duration::from_millis(5);
@@ -62,17 +79,20 @@ enum Command {
 }
 
 impl Workers {
-    /// Starts the threads.
+    /// Starts the threads, each with one of the sockets for browsers, if there are any.
     pub(crate) fn start(
         count: usize,
+        browsers: Vec<BrowserSocket>,
         metrics: &Metrics,
         reports: &async_mpsc::Sender<Report>,
     ) -> io::Result<Self> {
+        let mut browsers = browsers.into_iter();
         let workers = (0..count.max(1)).map(|index| {
             let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
             let (commands, received) = mpsc::channel();
             let metrics = metrics.worker();
-            let worker = Worker::new(received, &wake, reports.clone(), Arc::clone(&metrics))?;
+            let worker =
+                Worker::new(received, &wake, browsers.next(), reports.clone(), Arc::clone(&metrics))?;
             let thread = std::thread::Builder::new().name(format!("media-{index}"));
             let thread = Some(thread.spawn(move || worker.run())?);
             Ok(Handle { commands, wake, metrics, thread })
@@ -86,11 +106,11 @@ impl Workers {
     /// The ports are bound here and not by the worker: a peer that is told of them sends to them at once, however long
     /// the worker has not had its turn on a busy machine.
     pub(crate) fn open(&self, open: OpenBridge) -> bool {
-        let (id, ports) = (open.bridge, [open.caller.rtp_port, open.callee.rtp_port]);
+        let (id, sockets) = (open.bridge, [open.caller, open.callee]);
         match Slot::bind(open) {
             Ok(slot) => self.send(id, Command::Open(slot)),
             Err(error) => {
-                tracing::error!(bridge = id.0, ?ports, %error, "media ports could not be bound");
+                tracing::error!(bridge = id.0, ?sockets, %error, "media ports could not be bound");
                 if let Some(worker) = self.worker_of(id) {
                     worker.metrics.bind_failures.add(1);
                 }
@@ -117,8 +137,7 @@ impl Workers {
     }
 
     fn worker_of(&self, id: BridgeId) -> Option<&Handle> {
-        let index = usize::try_from(id.0).unwrap_or(0).checked_rem(self.workers.len())?;
-        self.workers.get(index)
+        self.workers.get(id.worker(self.workers.len()))
     }
 }
 
@@ -149,6 +168,8 @@ struct Worker {
     wake: Arc<OwnedFd>,
     epoll: OwnedFd,
     slots: Slots,
+    browsers: Option<Browsers>,
+    load: Load,
     /// When slots want to be woken. An entry that is no longer the slot's own is skipped.
     timers: BinaryHeap<Reverse<(Instant, SlotId)>>,
     /// The slot that is being worked on: the one to blame for a panic.
@@ -165,12 +186,19 @@ impl Worker {
     fn new(
         commands: mpsc::Receiver<Command>,
         wake: &Arc<OwnedFd>,
+        browsers: Option<BrowserSocket>,
         reports: async_mpsc::Sender<Report>,
         metrics: Arc<WorkerMetrics>,
     ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, wake, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        let browsers = browsers.map(|socket| Browsers::new(socket, Arc::clone(&metrics)));
+        if let Some(Browsers { socket, .. }) = &browsers {
+            epoll::add(&epoll, socket, epoll::EventData::new_u64(BROWSERS), epoll::EventFlags::IN)?;
+        }
         Ok(Self {
+            browsers,
+            load: Load::new(Instant::now()),
             commands,
             wake: Arc::clone(wake),
             epoll,
@@ -216,11 +244,25 @@ impl Worker {
             let _ = rustix::io::read(&*self.wake, &mut [0u8; 8]);
         }
         self.take_commands(now);
-        for mark in ready.iter().map(|event| event.data.u64()).filter(|mark| *mark != WAKE) {
-            self.readable(now, mark);
+        for event in ready {
+            match event.data.u64() {
+                WAKE => {}
+                BROWSERS => self.browsers_readable(now),
+                mark => self.readable(now, mark),
+            }
         }
         self.fire(now);
         self.report();
+        self.shed(now);
+    }
+
+    /// Spends less on coding when the worker is about to run out of time.
+    fn shed(&mut self, now: Instant) {
+        let Some(complexity) = self.load.handled(now, Instant::now()) else { return };
+        self.metrics.opus_complexity_max.set(complexity.into());
+        for slot in self.slots.iter_mut() {
+            slot.bridge.set_complexity_max(complexity);
+        }
     }
 
     /// Returns how long to wait at most.
@@ -228,11 +270,9 @@ impl Worker {
         let now = Instant::now();
         let timer = self.timers.peek().map(|Reverse((at, _))| at.saturating_duration_since(now));
         let again = (!self.unsent.is_empty()).then_some(OFFER_AGAIN);
-        let wait = match (timer, again) {
-            (Some(timer), Some(again)) => Some(timer.min(again)),
-            (Some(wait), None) | (None, Some(wait)) => Some(wait),
-            (None, None) => None,
-        };
+        let browsers = self.browsers.as_ref().and_then(|browsers| browsers.hub.poll_timeout());
+        let browsers = browsers.map(|at| at.saturating_duration_since(now));
+        let wait = [timer, again, browsers].into_iter().flatten().min();
         // Not a nanosecond short: waking early would spin until the time has come.
         wait.and_then(|wait| Timespec::try_from(wait).ok())
     }
@@ -241,7 +281,7 @@ impl Worker {
         let (id, side, channel) = slots::unmark(mark);
         let Some(slot) = self.slots.get_mut(id) else { return };
         self.current = Some(id);
-        let socket = slot.socket(side, channel);
+        let Some(socket) = slot.socket(side, channel) else { return };
         let (length, source) = match socket.recv_from(&mut self.packet[..]) {
             Ok(received) => received,
             // Readiness may be spurious: a packet with a bad checksum is found out only here.
@@ -255,20 +295,59 @@ impl Worker {
         {
             slot.bridge.handle_datagram(now, side, channel, source, packet);
         }
-        self.drain(id);
+        self.drain(now, id);
+    }
+
+    /// Takes packets of browsers to their bridges.
+    fn browsers_readable(&mut self, now: Instant) {
+        for _ in 0..BROWSER_PACKETS_MAX {
+            let Some(browsers) = &mut self.browsers else { return };
+            let Ok((length, source)) = browsers.socket.recv_from(&mut self.packet[..]) else { return };
+            self.metrics.packets_received.add(1);
+            self.metrics.bytes_received.add(length as u64);
+            if length < PACKET_BYTES_MAX
+                && let Some(packet) = self.packet.get(..length)
+            {
+                browsers.handle_datagram(now, source, packet);
+                self.drain_browsers(now);
+            }
+        }
+    }
+
+    /// Hands what browsers said to their bridges, and what became of them to signalling.
+    fn drain_browsers(&mut self, now: Instant) {
+        loop {
+            let Some(browsers) = &mut self.browsers else { return };
+            let Some(((id, side), packet)) = browsers.hub.poll_rtp() else { break };
+            self.current = Some(id);
+            if let Some(slot) = self.slots.get_mut(id) {
+                slot.bridge.handle_datagram(now, side, Channel::Rtp, BROWSER, packet);
+            }
+            self.drain(now, id);
+        }
+        let Some(browsers) = &mut self.browsers else { return };
+        browsers.flush();
+        while let Some(((slot, side), event)) = browsers.hub.poll_event() {
+            let Some(slot) = self.slots.get_mut(slot) else { continue };
+            if let Event::Reported(PathQuality { fraction_lost, rtt }) = event {
+                slot.bridge.set_path(side, fraction_lost, rtt);
+            }
+            self.unsent.extend(browsers.tell(slot.id, side, event));
+        }
     }
 
     fn take_commands(&mut self, now: Instant) {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Open(slot)) => self.open(slot),
+                Ok(Command::Open(slot)) => self.open(now, slot),
                 Ok(Command::Update { id, command }) => {
                     let Some(slot) = self.slots.find(id) else { continue };
                     self.current = Some(slot);
+                    self.update_browser(now, slot, &command);
                     if let Some(held) = self.slots.get_mut(slot) {
                         held.bridge.apply(now, command);
                     }
-                    self.drain(slot);
+                    self.drain(now, slot);
                 }
                 Ok(Command::Close { id }) => {
                     if let Some(slot) = self.slots.find(id) {
@@ -284,8 +363,23 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, slot: Slot) {
+    /// Does what a command says of a browser.
+    fn update_browser(&mut self, now: Instant, slot: SlotId, command: &BridgeCommand) {
+        let (Some(browsers), Some(held)) = (&mut self.browsers, self.slots.get(slot)) else { return };
+        match command {
+            BridgeCommand::Browser { side, transport } => {
+                let refused = browsers.agree(now, (slot, *side), transport);
+                self.unsent.extend(refused.and_then(|event| browsers.tell(held.id, *side, event)));
+            }
+            BridgeCommand::NewLeg { side, .. } => browsers.close(now, (slot, *side)),
+            BridgeCommand::Negotiated { .. } | BridgeCommand::Gate(_) | BridgeCommand::SilenceMax(_) => return,
+        }
+        self.drain_browsers(now);
+    }
+
+    fn open(&mut self, now: Instant, mut slot: Slot) {
         let id = slot.id;
+        slot.bridge.set_complexity_max(self.load.complexity_max());
         let slot = self.slots.insert(slot);
         if let Err(error) = self.register(slot) {
             tracing::error!(bridge = id.0, %error, "media sockets could not be watched");
@@ -294,7 +388,7 @@ impl Worker {
             self.unsent.push_back((id, BridgeEvent::Failed));
         }
         self.metrics.bridges.set(self.slots.len() as u64);
-        self.drain(slot);
+        self.drain(now, slot);
     }
 
     fn register(&self, id: SlotId) -> io::Result<()> {
@@ -302,7 +396,9 @@ impl Worker {
         for side in Side::BOTH {
             for channel in [Channel::Rtp, Channel::Rtcp] {
                 let mark = epoll::EventData::new_u64(slots::mark(id, side, channel));
-                epoll::add(&self.epoll, slot.socket(side, channel), mark, epoll::EventFlags::IN)?;
+                if let Some(socket) = slot.socket(side, channel) {
+                    epoll::add(&self.epoll, socket, mark, epoll::EventFlags::IN)?;
+                }
             }
         }
         Ok(())
@@ -312,7 +408,12 @@ impl Worker {
         self.current = Some(slot);
         let Some(held) = self.slots.get_mut(slot) else { return };
         held.bridge.close(now);
-        self.drain(slot);
+        self.drain(now, slot);
+        if let Some(browsers) = &mut self.browsers {
+            for side in Side::BOTH {
+                browsers.close(now, (slot, side));
+            }
+        }
         let Some(Slot { id, bridge, sockets, .. }) = self.slots.remove(slot) else { return };
         let stats = bridge.stats();
         // Before the report: it says that the ports may be used again.
@@ -326,6 +427,12 @@ impl Worker {
     }
 
     fn fire(&mut self, now: Instant) {
+        if let Some(browsers) = &mut self.browsers
+            && browsers.hub.poll_timeout().is_some_and(|due| due <= now)
+        {
+            browsers.hub.handle_timeout(now);
+            self.drain_browsers(now);
+        }
         while let Some(Reverse((at, id))) = self.timers.peek().copied() {
             if at > now {
                 return;
@@ -337,15 +444,21 @@ impl Worker {
             if slot.bridge.poll_timeout().is_some_and(|(due, _)| due <= now) {
                 slot.bridge.handle_timeout(now);
             }
-            self.drain(id);
+            self.drain(now, id);
         }
     }
 
     /// Sends what a bridge has to send, takes its events and notes when it wants to be woken.
-    fn drain(&mut self, id: SlotId) {
+    fn drain(&mut self, now: Instant, id: SlotId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         while let Some((side, transmit)) = slot.bridge.poll_transmit() {
-            let socket = slots::pick(&slot.sockets, side, transmit.channel);
+            let Some(socket) = slots::pick(&slot.sockets, side, transmit.channel) else {
+                if let Some(browsers) = &mut self.browsers {
+                    browsers.hub.send_rtp(now, (id, side), transmit.bytes);
+                    browsers.flush();
+                }
+                continue;
+            };
             match socket.send_to(transmit.bytes, transmit.remote) {
                 Ok(length) => {
                     self.metrics.packets_sent.add(1);
@@ -383,13 +496,52 @@ impl Worker {
     fn blame(&mut self) {
         // Commands may be left that the panic came before.
         let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-        let Some(slot) = self.current.take().and_then(|id| self.slots.remove(id)) else { return };
         self.metrics.panics.add(1);
+        // If the panic came in a browser's leg, that is the one to blame.
+        let abandoned = self.browsers.as_mut().and_then(|browsers| browsers.hub.abandon());
+        let blamed = abandoned.map(|(slot, _)| slot).or(self.current.take());
+        let Some((at, slot)) = blamed.and_then(|id| Some((id, self.slots.remove(id)?))) else { return };
+        if let Some(browsers) = &mut self.browsers {
+            for side in Side::BOTH {
+                browsers.close(Instant::now(), (at, side));
+            }
+        }
         tracing::error!(bridge = slot.id.0, "a bridge panicked and was dropped");
         let id = slot.id;
         drop(slot);
         self.metrics.bridges.set(self.slots.len() as u64);
         self.unsent.push_back((id, BridgeEvent::Failed));
+    }
+}
+
+/// How busy a worker is.
+struct Load {
+    governor: ComplexityGovernor,
+    /// When the interval began.
+    since: Instant,
+    /// Time spent in it on anything but waiting.
+    busy: Duration,
+}
+
+impl Load {
+    fn new(now: Instant) -> Self {
+        Self { governor: ComplexityGovernor::default(), since: now, busy: Duration::ZERO }
+    }
+
+    /// Notes a turn. Returns the greatest complexity of Opus from now on, if that has changed.
+    fn handled(&mut self, began: Instant, ended: Instant) -> Option<u8> {
+        self.busy += ended - began;
+        let interval = ended - self.since;
+        if interval < BUSY_INTERVAL {
+            return None;
+        }
+        let busy = self.busy.as_secs_f32() / interval.as_secs_f32();
+        (self.since, self.busy) = (ended, Duration::ZERO);
+        self.governor.handle_interval(busy)
+    }
+
+    fn complexity_max(&self) -> u8 {
+        self.governor.complexity_max()
     }
 }
 

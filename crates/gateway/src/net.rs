@@ -1,7 +1,8 @@
-//! SIP sockets: UDP and TCP, as one source of inputs and one sink of outputs.
+//! SIP sockets: UDP, TCP and WebSocket, as one source of inputs and one sink of outputs.
 
 mod tcp;
 mod udp;
+pub(crate) mod ws;
 
 pub(crate) use tcp::{Known, bind as bind_tcp};
 pub(crate) use udp::bind as bind_udp;
@@ -30,6 +31,9 @@ pub(crate) struct Net {
     stream_events: mpsc::Receiver<StreamEvent>,
     /// The event that [`ready`](Self::ready) woke up for.
     stream_event: Option<StreamEvent>,
+    web_sockets: ws::Sockets,
+    /// The same of a WebSocket.
+    web_event: Option<ws::Event>,
     /// What could not even be sent, to be received.
     unsent: VecDeque<Input>,
     /// Which socket is read next, so that a busy one does not starve the others.
@@ -50,6 +54,7 @@ impl Net {
     /// Takes over bound sockets. Must be called on the runtime that will drive them.
     pub(crate) fn new(
         bound: Bound,
+        web_sockets: ws::Sockets,
         limits: StreamLimits,
         known: Known,
         metrics: Arc<Metrics>,
@@ -61,18 +66,32 @@ impl Net {
         let (sender, stream_events) = mpsc::channel(tcp::EVENTS_MAX);
         let streams = Streams::new(bound.tcp, (limits, known), sender, Arc::clone(&metrics))?;
         let (stream_event, unsent, turn) = (None, VecDeque::new(), 0);
-        Ok(Self { datagrams, streams, stream_events, stream_event, unsent, turn, metrics })
+        Ok(Self {
+            datagrams,
+            streams,
+            stream_events,
+            stream_event,
+            web_sockets,
+            web_event: None,
+            unsent,
+            turn,
+            metrics,
+        })
     }
 
     /// Waits until [`receive`](Self::receive) is worth a try.
     pub(crate) async fn ready(&mut self) {
         poll_fn(|cx| {
-            if self.stream_event.is_some() || !self.unsent.is_empty() {
+            if self.stream_event.is_some() || self.web_event.is_some() || !self.unsent.is_empty() {
                 return Poll::Ready(());
             }
             // The channel never closes: `streams` holds a sender.
             if let Poll::Ready(Some(event)) = self.stream_events.poll_recv(cx) {
                 self.stream_event = Some(event);
+                return Poll::Ready(());
+            }
+            if let Poll::Ready(Some(event)) = self.web_sockets.events.poll_recv(cx) {
+                self.web_event = Some(event);
                 return Poll::Ready(());
             }
             if self.datagrams.iter().any(|socket| socket.poll_ready(cx).is_ready()) {
@@ -92,6 +111,14 @@ impl Net {
             let event = self.stream_event.take().or_else(|| self.stream_events.try_recv().ok());
             let Some(event) = event else { break };
             if let Some(input) = self.streams.handle(event) {
+                self.note_received(&input);
+                return Some(input);
+            }
+        }
+        loop {
+            let event = self.web_event.take().or_else(|| self.web_sockets.events.try_recv().ok());
+            let Some(event) = event else { break };
+            if let Some(input) = self.web_sockets.handle(event) {
                 self.note_received(&input);
                 return Some(input);
             }
@@ -118,7 +145,8 @@ impl Net {
                 choose(&mut self.datagrams, &transmit).map_or(Sent::No, |socket| socket.send(&transmit))
             }
             Transport::Tcp if self.streams.send(&transmit) => Sent::Yes,
-            // Configuration admits neither TLS nor WSS yet, so no listener, and no message, speaks them.
+            Transport::Wss if self.web_sockets.send(&transmit) => Sent::Yes,
+            // Configuration does not admit TLS yet, so no listener, and no message, speaks it.
             Transport::Tcp | Transport::Tls | Transport::Wss => Sent::No,
         };
         if sent != Sent::Yes {
@@ -143,7 +171,7 @@ impl Net {
 
     /// Returns how many connections are open.
     pub(crate) fn connections(&self) -> usize {
-        self.streams.len()
+        self.streams.len() + self.web_sockets.len()
     }
 
     fn note_received(&self, input: &Input) {

@@ -5,6 +5,7 @@
 //! signalling whole. Calls never wait for the database.
 
 mod resource;
+mod users;
 
 use crate::app::complete_trunks;
 use crate::config::Config;
@@ -16,10 +17,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 use trunkline_call::{RouteProblem, RoutingTable};
-use trunkline_model::{DidRoute, E164};
+use trunkline_model::{DidRoute, E164, UserRoute};
 use trunkline_storage::numbers::{self, Owned};
+pub(crate) use users::RingDocument;
 use trunkline_storage::routing::{self, Stamp};
 use trunkline_storage::{Error, Store, Topic};
+use uuid::Uuid;
 
 /// Between two tables: a burst of purchases makes one of them.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -44,10 +47,20 @@ pub(crate) struct Routing {
 /// What the database adds to the configuration.
 #[derive(Debug, PartialEq, Eq)]
 struct Stored {
-    /// Numbers that resources own, and whether they take calls.
-    owned: Vec<(E164, bool)>,
+    /// Numbers that resources own.
+    owned: Vec<OwnedNumber>,
     unowned: Vec<E164>,
     resources: Vec<resource::Said>,
+    users: users::Stored,
+}
+
+/// A number that a resource owns, and what it may do.
+#[derive(Debug, PartialEq, Eq)]
+struct OwnedNumber {
+    number: E164,
+    resource: Uuid,
+    takes_calls: bool,
+    places_calls: bool,
 }
 
 /// Why there is no table.
@@ -96,20 +109,28 @@ impl Routing {
         // Before the rest, so that what changes meanwhile is seen next time.
         let stamp = routing::stamp(&mut db).await?;
         let owned = numbers::owned_in_trunks(&mut db).await?.into_iter();
-        let owned =
-            owned.map(|Owned { assignment, .. }| (assignment.number, assignment.terms.calling.is_inbound()));
+        let owned = owned.map(|Owned { assignment, .. }| OwnedNumber {
+            number: assignment.number,
+            resource: assignment.resource,
+            takes_calls: assignment.terms.calling.is_inbound(),
+            places_calls: assignment.terms.calling.is_outbound(),
+        });
         let unowned = routing::unowned(&mut db).await?;
         let resources = resource::read(&mut db).await?;
-        Ok((stamp, Stored { owned: owned.collect(), unowned, resources }))
+        let users = users::read(&mut db).await?;
+        Ok((stamp, Stored { owned: owned.collect(), unowned, resources, users }))
     }
 
     fn assemble(&mut self, stamp: Stamp, stored: Stored) -> Result<Arc<RoutingTable>, Unbuilt> {
         let mut config = self.config.clone();
-        let routes = resource::routes(&mut config, &stored.resources);
+        let (routes, of_users) = resource::routes(&mut config, &stored.resources);
         complete_trunks(&mut config);
+        users::add_rings(&mut config, &stored);
         let unused = add_owned(&mut config, &stored);
-        let table = RoutingTable::new(config.trunks, config.dids, config.routes)
+        let tenants = users::tenants(&config, &stored, of_users);
+        let table = of_file(config)
             .and_then(|table| table.with_resources(routes))
+            .and_then(|table| table.with_tenants(tenants))
             .map_err(Unbuilt::Problems)?
             .with_unused(unused);
         (self.built_at, self.built_from) = (Some(stamp), Some(stored));
@@ -120,6 +141,7 @@ impl Routing {
     pub(crate) fn follow(mut self, tables: mpsc::Sender<Command>) -> Reload {
         let (sender, mut reloads) = mpsc::channel(RELOADS_MAX);
         let mut changes = self.store.subscribe(Topic::Routing);
+        let mut resources = self.store.subscribe(Topic::Resources);
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -131,6 +153,8 @@ impl Routing {
                         None => return,
                     },
                     () = changes.changed() => {}
+                    // Their hosts are the domains of their users.
+                    () = resources.changed() => self.built_at = None,
                 }
                 let began = Instant::now();
                 match self.rebuild().await {
@@ -184,18 +208,37 @@ impl Routing {
     }
 }
 
+/// Builds the table of what a configuration says.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn of_file(config: Config) -> Result<RoutingTable, Vec<RouteProblem>> {
+    let Config { mut trunks, users, dids, mut rings, routes, .. } = config;
+    trunks.extend(users.trunk);
+    let (mut of_trunks, mut of_users) = (Vec::new(), Vec::new());
+    for did in dids {
+        match rings.remove(&did.did) {
+            Some(ring) => {
+                of_users.push(UserRoute { did: did.did, ring, trunks: did.trunks, dial: did.dial });
+            }
+            None => of_trunks.push(did),
+        }
+    }
+    RoutingTable::new(trunks, of_trunks, routes)?.with_user_routes(of_users)
+}
+
 /// Routes the numbers that resources own to where the configuration wants them, and returns the numbers that nobody
 /// can be called at: those that nobody owns, and those whose owner takes no calls. What the file routes itself stays.
 fn add_owned(config: &mut Config, stored: &Stored) -> Vec<E164> {
     let by_file: BTreeSet<E164> = config.dids.iter().map(|did| did.did).collect();
     let left = |number: &&E164| !by_file.contains(number);
     let mut unused: Vec<E164> = stored.unowned.iter().filter(left).copied().collect();
-    for (number, takes_calls) in stored.owned.iter().filter(|(number, _)| left(&number)) {
-        if !takes_calls {
-            unused.push(*number);
+    for owned in stored.owned.iter().filter(|owned| left(&&owned.number)) {
+        if !owned.takes_calls {
+            unused.push(owned.number);
         } else if !config.numbers.inbound.is_empty() {
             let trunks = config.numbers.inbound.clone();
-            config.dids.push(DidRoute { did: *number, trunks, dial: None });
+            config.dids.push(DidRoute { did: owned.number, trunks, dial: None });
         }
     }
     unused

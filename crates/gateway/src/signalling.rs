@@ -1,11 +1,12 @@
 //! The signalling task: one thread drives one B2BUA and its SIP sockets.
 
+use crate::authenticator::Questions;
 use crate::config::StreamLimits;
 use crate::dns::{Question, Resolver};
 use crate::journal::JournalSender;
 use crate::media_worker::{Report, Workers};
 use crate::metrics::{MessageKind, Metrics};
-use crate::net::{Bound, Known, Net};
+use crate::net::{Bound, Known, Net, ws};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,8 +15,8 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tracing::{error, info};
 use trunkline_api::sip_routing::Reach;
-use trunkline_call::{B2bua, BridgeEvent, Input, Output, RoutingTable};
-use trunkline_model::BridgeId;
+use trunkline_call::{B2bua, BridgeEvent, Finding, Input, Output, QuestionId, RoutingTable};
+use trunkline_model::{BridgeId, UserAddress};
 use trunkline_sip::user_agent::Input as SipInput;
 
 /// Messages handled before timers and commands get their turn.
@@ -49,6 +50,13 @@ const PANICS_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) enum Command {
     /// Route new calls by this table.
     SetRoutes(Arc<RoutingTable>),
+    /// Tokens of a user that were issued before that second of the Unix epoch are revoked.
+    Revoke {
+        /// The user.
+        user: UserAddress,
+        /// The second.
+        issued_before: i64,
+    },
     /// Take no new calls, and end when the last call has.
     Drain,
     /// End all calls with BYE, and then end, when the answers have come or at the latest after that time.
@@ -71,6 +79,10 @@ pub(crate) struct Handle {
 pub(crate) struct Parts {
     pub(crate) b2bua: B2bua,
     pub(crate) bound: Bound,
+    /// Browsers, as they connect.
+    pub(crate) web_sockets: ws::Sockets,
+    /// Questions about who is asking, and their answers.
+    pub(crate) authenticator: (Questions, mpsc::Receiver<Input>),
     pub(crate) streams: StreamLimits,
     /// Where the names of resources may lead.
     pub(crate) reach: Reach,
@@ -106,11 +118,15 @@ struct Signalling {
     commands: mpsc::Receiver<Command>,
     resolver: Resolver,
     answers: mpsc::UnboundedReceiver<SipInput>,
+    questions: Questions,
+    findings: mpsc::Receiver<Input>,
     journal: JournalSender,
     metrics: Arc<Metrics>,
     stage: Stage,
     /// Bridges that could not be opened, to be reported as failed.
     failed: Vec<BridgeId>,
+    /// Questions that could not be asked.
+    unanswered: Vec<QuestionId>,
     /// When the INVITE being handled was read.
     invite_read: Option<Instant>,
     gauges_due: Instant,
@@ -134,14 +150,25 @@ enum Stage {
 
 impl Signalling {
     fn new(parts: Parts, commands: mpsc::Receiver<Command>) -> anyhow::Result<Self> {
-        let Parts { b2bua, bound, streams, reach, workers, reports, journal, metrics } = parts;
+        let Parts {
+            b2bua,
+            bound,
+            web_sockets,
+            authenticator: (questions, findings),
+            streams,
+            reach,
+            workers,
+            reports,
+            journal,
+            metrics,
+        } = parts;
         let mut listeners =
             bound.udp.iter().map(|(_, local)| local).chain(bound.tcp.iter().map(|(_, local)| local));
         let (ipv4, ipv6) =
             (listeners.clone().any(|local| local.is_ipv4()), listeners.any(|local| local.is_ipv6()));
         let (resolver, answers) = Resolver::new(ipv4, ipv6, reach);
         let known = Known::Trunks(Arc::clone(b2bua.routes()));
-        let net = Net::new(bound, streams, known, Arc::clone(&metrics))?;
+        let net = Net::new(bound, web_sockets, streams, known, Arc::clone(&metrics))?;
         let now = Instant::now();
         Ok(Self {
             b2bua,
@@ -151,10 +178,13 @@ impl Signalling {
             commands,
             resolver,
             answers,
+            questions,
+            findings,
             journal,
             metrics,
             stage: Stage::Serving,
             failed: Vec::new(),
+            unanswered: Vec::new(),
             invite_read: None,
             gauges_due: now,
             trunks_due: now,
@@ -179,6 +209,7 @@ impl Signalling {
                 },
                 Some((bridge, event)) = self.reports.recv() => input = Some(Input::Bridge { bridge, event }),
                 Some(answer) = self.answers.recv() => input = Some(Input::Sip(answer)),
+                Some(finding) = self.findings.recv() => input = Some(finding),
                 () = self.net.ready() => {}
                 () = sleep_until(wake.into()) => {}
             }
@@ -214,6 +245,10 @@ impl Signalling {
         while let Some(bridge) = self.failed.pop() {
             let event = BridgeEvent::Failed;
             self.act(|b2bua, now| b2bua.handle_input(now, Input::Bridge { bridge, event }))?;
+        }
+        while let Some(id) = self.unanswered.pop() {
+            let input = Input::Authenticated { id, finding: Finding::Unavailable };
+            self.act(|b2bua, now| b2bua.handle_input(now, input))?;
         }
         let now = Instant::now();
         if self.b2bua.poll_timeout().is_some_and(|(due, _)| due <= now) {
@@ -264,6 +299,13 @@ impl Signalling {
             Output::Resolve { query, host, port, transport } => {
                 self.resolver.ask(Question { query, host, port, transport });
             }
+            Output::Authenticate { id, question } => {
+                // It has as much room as there may be questions; without it they count as unanswered.
+                if let Err(error) = self.questions.try_send((id, question)) {
+                    tracing::warn!(%error, "nobody can say who is asking");
+                    self.unanswered.push(id);
+                }
+            }
             Output::OpenBridge(open) => {
                 let bridge = open.bridge;
                 if !self.workers.open(open) {
@@ -282,6 +324,9 @@ impl Signalling {
                 info!(trunks = table.trunks().len(), "routes replaced");
                 self.net.set_known(Known::Trunks(Arc::clone(&table)));
                 self.act(|b2bua, now| b2bua.set_routes(now, table))?;
+            }
+            Command::Revoke { user, issued_before } => {
+                self.act(|b2bua, _| b2bua.revoke_tokens(&user, issued_before))?;
             }
             Command::Drain => {
                 info!(calls = self.b2bua.counts().calls, "draining: no new calls");
@@ -314,7 +359,7 @@ impl Signalling {
     }
 
     fn wake_at(&self, now: Instant) -> Instant {
-        if !self.failed.is_empty() {
+        if !self.failed.is_empty() || !self.unanswered.is_empty() {
             return now;
         }
         let mut wake = now + TURN_MAX;

@@ -75,7 +75,7 @@ fn table(config: Config) -> anyhow::Result<Arc<RoutingTable>> {
             Ok(Routing::new(store.clone(), config.clone()).build().await?)
         });
     }
-    let table = RoutingTable::new(config.trunks, config.dids, config.routes).map_err(|problems| {
+    let table = crate::routing::of_file(config).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the routes cannot be used: {}", lines.join("; "))
     })?;

@@ -20,5 +20,5 @@ pub mod user;
 
 pub use resource::{AccessKey, ConnectionString, ResourceId};
 pub use signature::{Refusal, SignedRequest};
-pub use token::{Claims, InvalidToken, Scope, SigningKey, VerifyingKey};
+pub use token::{Claims, DIGEST_REALM, DigestSecrets, InvalidToken, Scope, SigningKey, VerifyingKey};
 pub use user::{InvalidUserId, UserId};

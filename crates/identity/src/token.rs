@@ -10,7 +10,9 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 /// What a token lets its bearer do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +88,33 @@ pub enum InvalidToken {
     /// Issued in the future.
     #[error("the token was issued {0} s in the future")]
     NotYet(i64),
+}
+
+/// The realm of digests with a token as the password. It never changes: the secrets that are kept depend on it.
+pub const DIGEST_REALM: &str = "trunkline";
+
+/// What a token is as the password of a SIP digest (RFC 3261 §22.4, RFC 8760): the hashes of `user:realm:token`, which
+/// whoever verifies a digest needs and whoever has them can answer for the user. `Debug` hides them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DigestSecrets {
+    /// By MD5.
+    pub md5: [u8; 16],
+    /// By SHA-256.
+    pub sha256: [u8; 32],
+}
+
+impl DigestSecrets {
+    /// Hashes a token of a user. The name that goes with it is the user's raw id.
+    pub fn of(user: &UserId, token: &str) -> Self {
+        let text = format!("{user}:{DIGEST_REALM}:{token}");
+        Self { md5: Md5::digest(&text).into(), sha256: Sha256::digest(&text).into() }
+    }
+}
+
+impl std::fmt::Debug for DigestSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DigestSecrets(…)")
+    }
 }
 
 /// Longest token read. Ours are below 1 KiB; a header line of a request is held to 8 KiB anyway.

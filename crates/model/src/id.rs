@@ -26,8 +26,18 @@ pub struct CallId {
 pub struct LegId(pub u64);
 
 /// The data plane of one call: its media legs, joined.
+///
+/// The lowest eight bits are the shard's that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BridgeId(pub u64);
+
+impl BridgeId {
+    /// Returns which of so many media workers has it: each in turn.
+    pub fn worker(self, workers: usize) -> usize {
+        let turn = usize::try_from(self.0 >> 8).unwrap_or_default();
+        turn.checked_rem(workers).unwrap_or_default()
+    }
+}
 
 /// The name an operator gave to a trunk: 1 to 64 of `a-z A-Z 0-9 . _ -`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -61,6 +61,8 @@
 //! | timers by their letter | [`timer`] |
 //! | the way of messages and the way back of responses | [`transport`] |
 //! | RFC 3263 as question and answer | [`resolve`] |
+//! | where users can be reached (RFC 3261 §10, RFC 5626) | [`registrar`] |
+//! | challenges and credentials | [`auth`] |
 //!
 //! [`Input`]: user_agent::Input
 //! [`Output`]: user_agent::Output
@@ -89,7 +91,9 @@ pub mod status;
 pub mod uri;
 
 // The user agent.
+pub mod auth;
 pub mod error;
+pub mod registrar;
 pub mod resolve;
 pub mod timer;
 pub mod transport;

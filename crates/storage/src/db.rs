@@ -1,6 +1,7 @@
 //! The two engines behind one [`Store`]: the only module that runs SQL, and (with the errors and the
 //! migrations) the only one that names `sqlx`.
 
+mod checkpoint;
 mod connection;
 mod postgres;
 mod sql;

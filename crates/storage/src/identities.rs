@@ -62,6 +62,7 @@ pub async fn revoke(
     id: Uuid,
     valid_from_unix_ms: i64,
 ) -> Result<bool, Error> {
+    db.notify(Topic::Resources);
     Ok(db.execute(REVOKE, values![resource, id, valid_from_unix_ms]).await? == 1)
 }
 
@@ -70,6 +71,7 @@ pub async fn revoke(
 /// # Errors
 /// Those of a statement.
 pub async fn delete(db: &mut Connection, resource: Uuid, id: Uuid) -> Result<bool, Error> {
+    db.notify(Topic::Resources);
     Ok(db.execute(DELETE, values![resource, id]).await? == 1)
 }
 

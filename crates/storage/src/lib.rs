@@ -46,6 +46,7 @@ pub mod reservations;
 pub mod resources;
 pub mod routing;
 pub mod trunks;
+pub mod users;
 
 pub use db::{BoxFuture, Connection, Statistics, Store, Subscription, Topic};
 pub use error::Error;
@@ -76,6 +77,7 @@ const STATEMENTS: &[&[db::Sql]] = &[
     resources::STATEMENTS,
     routing::STATEMENTS,
     trunks::STATEMENTS,
+    users::STATEMENTS,
 ];
 
 #[cfg(test)]

@@ -43,9 +43,11 @@ statements! {
     BY_E164 = "SELECT * FROM numbers WHERE e164 = $1";
     LIST = "SELECT * FROM numbers WHERE e164 > $1 AND ($2 = '' OR state = $2) ORDER BY e164 LIMIT $3";
     COUNT = "SELECT state, COUNT(*) AS count FROM numbers GROUP BY state ORDER BY state";
+    // SQLite would plan a comparison of the bare state with a parameter anew for each value, because indexes are for one
+    // state.
     TRANSITION = "UPDATE numbers SET state = $5, owner = $6, reservation = $7, free_from_ms = $8, \
         rests_until_ms = $9, changed_ms = $10, version = version + 1 \
-        WHERE e164 = $1 AND state = $2 AND owner IS NOT DISTINCT FROM $3 AND version = $4";
+        WHERE e164 = $1 AND COALESCE(state, '') = $2 AND owner IS NOT DISTINCT FROM $3 AND version = $4";
     RESTED = "SELECT * FROM numbers WHERE rests_until_ms <= $1 ORDER BY rests_until_ms LIMIT $2";
     HOLD_OVER = "SELECT * FROM numbers WHERE state = 'reserved' AND free_from_ms <= $1 ORDER BY free_from_ms LIMIT $2";
 }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trunkline_call::{
-    B2bua, Bridge, BridgeEvent, CallEvent, Config, Input, Limits, MediaInterface, Output, RoutingTable, Side,
+    B2bua, Bridge, BridgeEvent, CallEvent, Config, Input, Limits, MediaInterface, MediaSocket, Output, RoutingTable, Side,
     UnknownSources,
 };
 use trunkline_media::Channel;
@@ -307,11 +307,12 @@ impl World {
             match output {
                 Output::Transmit(transmit) => self.send(self.sip, transmit.target.remote, transmit.bytes),
                 Output::OpenBridge(open) => {
-                    let opened = OpenedBridge {
-                        bridge: open.state,
-                        caller_port: open.caller.rtp_port,
-                        callee_port: open.callee.rtp_port,
+                    let port = |socket| match socket {
+                        MediaSocket::Rtp { rtp_port, .. } => rtp_port,
+                        MediaSocket::Browsers => panic!("there are no browsers"),
                     };
+                    let (caller_port, callee_port) = (port(open.caller), port(open.callee));
+                    let opened = OpenedBridge { bridge: open.state, caller_port, callee_port };
                     self.bridges.insert(open.bridge, opened);
                 }
                 Output::UpdateBridge { bridge, command } => {
@@ -328,6 +329,7 @@ impl World {
                 }
                 Output::Event(event) => self.events.push(event),
                 Output::Resolve { .. } => panic!("the gateway is given addresses only"),
+                Output::Authenticate { .. } => panic!("trunks are known by their addresses"),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A new INVITE: admitted and sent on, or refused with a reason.
 
-use super::{B2bua, Core, MediaInterface, Owner};
+use super::{B2bua, Core, Owner, Place};
 use crate::call::identity::{Caller, InvalidCaller};
 use crate::call::{Call, NewCall, Prack};
 use crate::event::{CallEvent, Side};
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use trunkline_media::offer::Error;
-use trunkline_media::{Direction, Local, MediaSession};
+use trunkline_media::{Direction, MediaSession};
 use trunkline_model::{Reliability, Signalling, Trunk};
 use trunkline_sip::header::Name;
 use trunkline_sip::message::Message;
@@ -19,14 +19,14 @@ use trunkline_sip::transport::Flow;
 use trunkline_sip::user_agent::{Headers, Reply, SessionId};
 
 /// Max-Forwards of a request without one (RFC 3261 §8.1.1.6).
-const HOPS: u8 = 70;
+pub(super) const HOPS: u8 = 70;
 
 /// The caller's side of a call, ready.
 struct Ready {
     who: Caller,
     media: MediaSession,
     wish: Direction,
-    interface: MediaInterface,
+    place: Place,
 }
 
 impl B2bua {
@@ -38,6 +38,9 @@ impl B2bua {
         flow: Flow,
         offer: Option<Bytes>,
     ) {
+        if self.is_of_users(flow) {
+            return self.handle_user_invite(now, session, request, flow, offer);
+        }
         self.core.totals.offered += 1;
         let asked = asked(request, flow);
         let seed = self.core.random();
@@ -60,11 +63,13 @@ impl B2bua {
         });
         let caller = Leg {
             session: Some(session),
+            user: None,
             trunk: Arc::clone(&admitted.trunk),
             media: ready.media,
             wish: ready.wish,
             offered: Direction::SendRecv,
             bridged: None,
+            path: None,
         };
         let call = Call::new(
             now,
@@ -77,9 +82,10 @@ impl B2bua {
                 route: admitted.route,
                 hops_left: request.max_forwards().unwrap_or(HOPS).min(HOPS).saturating_sub(1),
                 caller,
+                caller_flow: flow,
                 caller_offer: offer,
                 caller_prack: prack(request, admitted.trunk.reliability),
-                caller_interface: ready.interface,
+                caller_place: ready.place,
             },
         );
         self.calls.insert(id.serial, call);
@@ -105,49 +111,56 @@ impl B2bua {
         let core = &self.core;
         // First of all who asks: a stranger learns nothing of how we are.
         let trunk = self.table.identify(flow.remote, flow.transport).ok_or(Refusal::UnknownSource)?;
-        if core.draining {
-            return Err(Refusal::Draining);
-        }
-        if self.calls.len() >= core.config.limits.calls_max {
-            return Err(Refusal::NodeFull);
-        }
-        // The user agent has looked at Max-Forwards and at its own Vias; proxies that give every round a new
-        // Max-Forwards leave a long path.
-        let hops = request.vias().take(core.config.limits.hops_max + 1).count();
-        if hops > core.config.limits.hops_max {
-            return Err(Refusal::TooManyHops);
-        }
+        self.check_node(request)?;
         let who = Caller::of(request, trunk).map_err(|error| match error {
             InvalidCaller::From => Refusal::BadRequest("From"),
             InvalidCaller::Privacy => Refusal::Privacy,
         })?;
         let decided = decide(&self.table, &core.trunks, asked, now);
         let admitted = decided.map_err(|explained| explained.refusal.unwrap_or(Refusal::NoTrunk))?;
-        if core.ports.free() < 2 {
+        let (media, wish, place) = self.caller_media(trunk, flow.remote.ip(), offer, seed)?;
+        Ok((admitted, Ready { who, media, wish, place }))
+    }
+
+    /// Decides whether the node takes another call.
+    pub(super) fn check_node(&self, request: &Message) -> Result<(), Refusal> {
+        let Core { config, draining, ports, .. } = &self.core;
+        if *draining {
+            return Err(Refusal::Draining);
+        }
+        if self.calls.len() >= config.limits.calls_max {
+            return Err(Refusal::NodeFull);
+        }
+        if ports.free() < 2 {
             return Err(Refusal::NoPorts);
         }
-        let (media, wish, interface) = self.caller_media(trunk, flow.remote.ip(), offer, seed)?;
-        Ok((admitted, Ready { who, media, wish, interface }))
+        // The user agent has looked at Max-Forwards and at its own Vias; proxies that give every round a new
+        // Max-Forwards leave a long path.
+        let hops = request.vias().take(config.limits.hops_max + 1).count();
+        if hops > config.limits.hops_max {
+            return Err(Refusal::TooManyHops);
+        }
+        Ok(())
     }
 
     /// Finds the interface on which the caller's offer can be answered.
-    fn caller_media(
+    pub(super) fn caller_media(
         &self,
         trunk: &Trunk,
         source: IpAddr,
         offer: Option<&[u8]>,
         seed: u64,
-    ) -> Result<(MediaSession, Direction, MediaInterface), Refusal> {
+    ) -> Result<(MediaSession, Direction, Place), Refusal> {
         let mut refusal = Refusal::Media("no media address of the caller's family");
         let near = self.core.media_interface(source);
         let others = self.core.config.media.iter().copied().filter(|other| Some(*other) != near);
         for interface in near.into_iter().chain(others) {
-            let address = Core::media_address(trunk, interface);
+            let place = Place::Interface(interface);
             // The port is set when the bridge has one.
-            let media = MediaSession::new(Local::new(address, 0, &trunk.media), seed);
+            let media = MediaSession::new(self.core.local(trunk, place, None), seed);
             match offer.map(|offer| media.read_offer(offer)) {
-                None => return Ok((media, Direction::SendRecv, interface)),
-                Some(Ok(view)) => return Ok((media, view.direction, interface)),
+                None => return Ok((media, Direction::SendRecv, place)),
+                Some(Ok(view)) => return Ok((media, view.direction, place)),
                 Some(Err(error @ Error::Malformed(_))) => {
                     return Err(Refusal::BadRequest(error.warning().1));
                 }
@@ -159,7 +172,7 @@ impl B2bua {
         Err(refusal)
     }
 
-    fn refuse(&mut self, now: Instant, session: SessionId, asked: Asked, refusal: Refusal) {
+    pub(super) fn refuse(&mut self, now: Instant, session: SessionId, asked: Asked, refusal: Refusal) {
         let status = refusal.status();
         let mut headers = Headers::new();
         if let Some(secs) = refusal.retry_after_secs() {
@@ -188,7 +201,7 @@ impl Asked {
     }
 }
 
-fn prack(request: &Message, ours: Reliability) -> Prack {
+pub(super) fn prack(request: &Message, ours: Reliability) -> Prack {
     let requires = request.lists(Name::Require, "100rel");
     let supports = requires || request.lists(Name::Supported, "100rel");
     match ours {

@@ -1,6 +1,7 @@
 //! What all calls share: the user agent, trunks, ports, bridges, timers, and the outputs to be polled.
 
-use super::{Config, MediaInterface, MediaSocket, OpenBridge, Output};
+use super::user_request::Text;
+use super::{Config, MediaInterface, MediaSocket, OpenBridge, Output, Users};
 use crate::bridge::{Bridge, BridgeConfig};
 use crate::command::BridgeCommand;
 use crate::event::{CallEvent, Side, Totals};
@@ -9,13 +10,15 @@ use crate::trunk::{HealthChange, Trunks};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
+use trunkline_media::{Local, MediaSession};
 use trunkline_model::{BridgeId, CallId, Gateway, Host, Transport, Trunk, TrunkId};
 use trunkline_sip::UserAgent;
 use trunkline_sip::resolve::Destination;
-use trunkline_sip::transport::{Advertised, Target};
+use trunkline_sip::transport::{Advertised, Flow, Target};
 use trunkline_sip::user_agent::{Profile, RequestId, SessionId};
+use trunkline_webrtc::Site;
 
 pub(crate) struct Core {
     pub(crate) config: Config,
@@ -30,6 +33,12 @@ pub(crate) struct Core {
     pub(crate) bridges: HashMap<BridgeId, Opened>,
     /// Our own requests that wait for a response.
     pub(crate) requests: HashMap<RequestId, Purpose>,
+    /// Texts of users that contacts have not answered.
+    pub(crate) texts: HashMap<RequestId, Text>,
+    /// Who is registered, and whose connections there are.
+    pub(crate) users: Users,
+    /// Where browsers have their media.
+    pub(crate) browsers: Option<Site>,
     pub(crate) totals: Totals,
     pub(crate) draining: bool,
     /// An instant, and the same moment in milliseconds of the Unix epoch.
@@ -51,7 +60,16 @@ pub(crate) struct Owner {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opened {
     pub(crate) call: u64,
-    pub(crate) ports: [u16; 2],
+    pub(crate) ports: [Option<u16>; 2],
+}
+
+/// Where one side's media is received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On ports of its own.
+    Interface(MediaInterface),
+    /// On the socket for all browsers of the bridge's worker.
+    Browsers,
 }
 
 /// What a request of ours is for.
@@ -61,6 +79,8 @@ pub(crate) enum Purpose {
     Probe(TrunkId, Gateway),
     /// It carries on a request of the other side, which waits for the outcome.
     Relay(RequestId),
+    /// It carries on a text to one of several contacts.
+    Text(RequestId),
 }
 
 /// What a call can wait for.
@@ -117,8 +137,19 @@ impl Timers {
 }
 
 impl Core {
-    pub(crate) fn new(config: Config, ua: UserAgent, trunks: Trunks, ports: PortPool, seed: u64) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        ua: UserAgent,
+        trunks: Trunks,
+        ports: PortPool,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut key = [0; 32];
+        rng.fill_bytes(&mut key);
         Self {
+            users: Users::new(Default::default(), key, now),
             clock: config.anchor,
             config,
             ua,
@@ -129,9 +160,11 @@ impl Core {
             sessions: HashMap::new(),
             bridges: HashMap::new(),
             requests: HashMap::new(),
+            texts: HashMap::new(),
+            browsers: None,
             totals: Totals::default(),
             draining: false,
-            rng: ChaCha8Rng::seed_from_u64(seed),
+            rng,
             calls_begun: 0,
             bridges_begun: 0,
         }
@@ -177,21 +210,28 @@ impl Core {
     pub(crate) fn open_bridge(
         &mut self,
         call: u64,
-        binds: [IpAddr; 2],
+        places: [Place; 2],
         config: BridgeConfig,
     ) -> Option<(BridgeId, [u16; 2])> {
-        let ports = self.ports.take_pair()?;
+        let wanted = places.map(|place| matches!(place, Place::Interface(_)));
+        let ports = self.ports.take(wanted)?;
         let bridge = BridgeId((self.bridges_begun << 8) + u64::from(self.config.shard));
         self.bridges_begun += 1;
         self.bridges.insert(bridge, Opened { call, ports });
-        let [caller, callee] = binds;
+        let socket = |place, port: Option<u16>| match (place, port) {
+            (Place::Interface(MediaInterface { bind, .. }), Some(rtp_port)) => {
+                MediaSocket::Rtp { bind, rtp_port }
+            }
+            (Place::Interface(_), None) | (Place::Browsers, _) => MediaSocket::Browsers,
+        };
+        let ([caller, callee], [caller_port, callee_port]) = (places, ports);
         self.outputs.push_back(Output::OpenBridge(OpenBridge {
             bridge,
-            caller: MediaSocket { bind: caller, rtp_port: ports[0] },
-            callee: MediaSocket { bind: callee, rtp_port: ports[1] },
+            caller: socket(caller, caller_port),
+            callee: socket(callee, callee_port),
             state: Box::new(Bridge::new(config)),
         }));
-        Some((bridge, ports))
+        Some((bridge, ports.map(Option::unwrap_or_default)))
     }
 
     pub(crate) fn update_bridge(&mut self, bridge: BridgeId, command: BridgeCommand) {
@@ -213,6 +253,51 @@ impl Core {
     pub(crate) fn media_address(trunk: &Trunk, interface: MediaInterface) -> IpAddr {
         let own = trunk.advertised.filter(|own| own.is_ipv4() == interface.bind.is_ipv4());
         own.unwrap_or(interface.advertised)
+    }
+
+    /// Returns our end towards the peers of a trunk at a place. The port of a place of its own, and the worker of the
+    /// others, are known once there is a bridge.
+    pub(crate) fn local(&self, trunk: &Trunk, place: Place, bridge: Option<(BridgeId, u16)>) -> Local {
+        let policy = &trunk.media;
+        match (place, &self.browsers) {
+            (Place::Interface(interface), _) => {
+                Local::new(Self::media_address(trunk, interface), bridge.map_or(0, |(_, port)| port), policy)
+            }
+            (Place::Browsers, Some(site)) => {
+                site.local(bridge.map_or(BridgeId(0), |(bridge, _)| bridge), policy)
+            }
+            // Only where there are browsers is their place chosen.
+            (Place::Browsers, None) => Local::new(Ipv4Addr::UNSPECIFIED.into(), 0, policy),
+        }
+    }
+
+    /// Returns where the media of a user is received that is reached by that path: what a WebSocket leads to is a
+    /// browser.
+    pub(crate) fn place_of_user(&self, flow: Flow) -> Option<Place> {
+        match (flow.transport, &self.browsers) {
+            (Transport::Wss, Some(_)) => Some(Place::Browsers),
+            (Transport::Wss, None) | (Transport::Tls | Transport::Tcp | Transport::Udp, _) => {
+                self.media_interface(flow.remote.ip()).map(Place::Interface)
+            }
+        }
+    }
+
+    /// Returns a session with a peer at a place, without offer or answer.
+    pub(crate) fn media_at(&self, local: Local, place: Place, seed: [u8; 32]) -> MediaSession {
+        match (place, &self.browsers) {
+            (Place::Browsers, Some(site)) => MediaSession::with_browser(local, site.end.clone(), seed),
+            (Place::Browsers, None) | (Place::Interface(_), _) => {
+                let [a, b, c, d, e, f, g, h, ..] = seed;
+                MediaSession::new(local, u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+            }
+        }
+    }
+
+    /// Returns what nobody can guess.
+    pub(crate) fn random_key(&mut self) -> [u8; 32] {
+        let mut key = [0; 32];
+        self.rng.fill_bytes(&mut key);
+        key
     }
 
     /// Returns the interface for media to a gateway. A name that is not looked up yet gets the first interface.

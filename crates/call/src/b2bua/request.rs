@@ -7,6 +7,7 @@ use std::time::Instant;
 use trunkline_model::{Gateway, Trunk};
 use trunkline_sip::header::Name;
 use trunkline_sip::message::Message;
+use trunkline_sip::transport::Flow;
 use trunkline_sip::method::Method;
 use trunkline_sip::user_agent::{Failure, Headers, Reply, RequestId, RequestParams, Scope, SessionId};
 
@@ -19,12 +20,19 @@ impl B2bua {
         now: Instant,
         request: RequestId,
         message: &Message,
+        flow: Flow,
         session: Option<SessionId>,
     ) {
-        let reply = match message.method() {
-            Some(Method::Options) => Some(self.options(session)),
-            Some(Method::Info) => self.relay_info(now, request, message, session).err(),
-            Some(_) | None => Some(Reply::new(405)),
+        let reply = match (message.method(), session) {
+            (Some(Method::Options), _) => Some(self.options(session)),
+            (Some(Method::Info), _) => self.relay_info(now, request, message, session).err(),
+            (Some(Method::Refer), Some(session)) => self.refer(now, request, message, session).err(),
+            (Some(Method::Notify), Some(session)) => self.pass_notify(now, request, message, session).err(),
+            (Some(Method::Register | Method::Message), None) if self.is_of_users(flow) => {
+                self.handle_user_request(now, request, message, flow);
+                None
+            }
+            _ => Some(Reply::new(405)),
         };
         if let Some(reply) = reply {
             let _ = self.core.ua.respond(now, request, reply);
@@ -93,6 +101,7 @@ impl B2bua {
                 let change = self.core.trunks.probe_done(&trunk, &gateway, seen);
                 self.core.health(change);
             }
+            Some(Purpose::Text(original)) => self.text_delivered(now, original, result),
             Some(Purpose::Relay(original)) => {
                 let status = match &result {
                     Ok(response) => response.status().unwrap_or(500),

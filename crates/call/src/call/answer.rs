@@ -2,13 +2,13 @@
 
 use super::attempt::Attempt;
 use super::reason::Reason;
+use super::ring::Winner;
 use super::{Call, Prack};
 use crate::b2bua::{CallTimer, Core};
 use crate::command::{BridgeCommand, Gate};
 use crate::event::{CallEvent, Side};
 use crate::leg::Leg;
 use bytes::Bytes;
-use std::sync::Arc;
 use std::time::Instant;
 use trunkline_media::offer::Error;
 use trunkline_media::{Direction, MediaSession, Wish};
@@ -28,10 +28,13 @@ impl Call {
         (fork, body, _reliable): (ForkId, Option<Body>, bool),
         response: &Message,
     ) {
+        let status = response.status().unwrap_or_default();
+        if self.is_ringing(session) {
+            return self.contact_rings(core, now, status);
+        }
         let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.session == session) else {
             return;
         };
-        let status = response.status().unwrap_or_default();
         if status == FORK_GONE {
             attempt.forks.retain(|(known, _)| *known != fork);
             return;
@@ -152,6 +155,9 @@ impl Call {
         body: Option<Body>,
         response: &Message,
     ) {
+        if self.is_ringing(session) {
+            return self.contact_answered(core, now, session, body, response);
+        }
         if self.attempt.as_ref().is_none_or(|attempt| attempt.session != session) {
             return;
         }
@@ -159,7 +165,12 @@ impl Call {
         self.signalling.callee_status = response.status();
         let Some(mut attempt) = self.attempt.take() else { return };
         match attempt.take_answered(fork, body) {
-            Ok(media) => self.connect(core, now, attempt, media),
+            Ok(media) => {
+                let Attempt { session, trunk, offered, bridged, .. } = attempt;
+                let (session, wish) = (Some(session), Direction::SendRecv);
+                let leg = Leg { session, user: None, trunk, media, wish, offered, bridged, path: None };
+                self.connect(core, now, leg);
+            }
             Err(error) => {
                 let _ = core.ua.hangup(now, session, Reason::q850(Q850::INTERWORKING).headers());
                 let detail = format!("the callee's answer can't be used: {error}");
@@ -170,15 +181,16 @@ impl Call {
         }
     }
 
-    fn connect(&mut self, core: &mut Core, now: Instant, attempt: Attempt, media: MediaSession) {
-        let mut callee = Leg {
-            session: Some(attempt.session),
-            trunk: Arc::clone(&attempt.trunk),
-            media,
-            wish: Direction::SendRecv,
-            offered: attempt.offered,
-            bridged: attempt.bridged,
-        };
+    /// A user has answered.
+    pub(super) fn connect_user(&mut self, core: &mut Core, now: Instant, winner: Winner) {
+        let Winner { session, user, users: trunk, media } = winner;
+        let (session, user, wish) = (Some(session), Some(user), Direction::SendRecv);
+        let offered = self.caller.wish;
+        self.connect(core, now, Leg { session, user, trunk, media, wish, offered, bridged: None, path: None });
+    }
+
+    fn connect(&mut self, core: &mut Core, now: Instant, mut callee: Leg) {
+        let silences = [self.caller.trunk.media.silence_max, callee.trunk.media.silence_max];
         callee.note_answer();
         let wish = Leg::wish_for(&callee);
         let sdp = match self.answer_for_caller(Some(wish)) {
@@ -201,7 +213,6 @@ impl Call {
         }
         self.bridge_leg(core, Side::Callee);
         self.bridge_leg(core, Side::Caller);
-        let silences = [self.caller.trunk.media.silence_max, attempt.trunk.media.silence_max];
         let silence = silences.into_iter().flatten().min();
         if silence.is_some() {
             self.tell_bridge(core, BridgeCommand::SilenceMax(silence));
@@ -211,7 +222,7 @@ impl Call {
     }
 
     /// The caller could not be told of the answer: there is no call, and the callee is hung up.
-    fn answer_failed(&mut self, core: &mut Core, now: Instant, error: &trunkline_sip::Error) {
+    pub(super) fn answer_failed(&mut self, core: &mut Core, now: Instant, error: &trunkline_sip::Error) {
         if matches!(error, trunkline_sip::Error::UnknownSession) {
             // The caller is gone, with its event on the way.
             return;

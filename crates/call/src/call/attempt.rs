@@ -3,7 +3,7 @@
 use super::outcome::{for_caller, moves_on, reason_for_caller};
 use super::reason::Reason;
 use super::{Call, Opened};
-use crate::b2bua::{CallTimer, Core, Owner, destination, domains};
+use crate::b2bua::{CallTimer, Core, Owner, Place, destination, domains};
 use crate::bridge::BridgeConfig;
 use crate::command::BridgeCommand;
 use crate::event::{CallEvent, Side};
@@ -11,7 +11,7 @@ use crate::trunk::{Behaviour, Choice};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use trunkline_media::{Direction, Local, MediaSession, Negotiated, OfferView, Wish};
+use trunkline_media::{Direction, MediaSession, Negotiated, OfferView, Wish};
 use trunkline_model::{Gateway, Party, Q850, Stage, Trunk};
 use trunkline_sip::header::Name;
 use trunkline_sip::message::Message;
@@ -47,16 +47,15 @@ struct Fault {
 }
 
 impl Call {
-    /// Tries the first gateway.
+    /// Calls the first users, or tries the first gateway.
     pub(crate) fn begin(&mut self, core: &mut Core, now: Instant) {
-        if self.end.is_none() && !self.next_attempt(core, now) {
-            // Q.850 34: no circuit available.
-            self.end_by_us(core, now, 503, Q850(34), "no gateway could be tried");
+        if self.end.is_none() && !self.next_place(core, now) {
+            self.end_unreached(core, now);
         }
     }
 
     /// Tries the next gateway. Returns false, with nothing changed, when none is left.
-    fn next_attempt(&mut self, core: &mut Core, now: Instant) -> bool {
+    pub(super) fn next_attempt(&mut self, core: &mut Core, now: Instant) -> bool {
         while let Some((trunk, gateway)) = self.choose(core, now) {
             if self.dial(core, now, &trunk, gateway.clone()) {
                 return true;
@@ -118,8 +117,7 @@ impl Call {
             return false;
         }
         let Some(opened) = self.bridge_towards(core, trunk, &gateway) else { return false };
-        let address = Core::media_address(trunk, opened.callee);
-        let local = Local::new(address, opened.ports[1], &trunk.media);
+        let local = core.local(trunk, opened.callee, Some((opened.id, opened.ports[1])));
         let mut media = MediaSession::new(local, core.random());
         let view = self.caller_offer.as_ref().and_then(|offer| self.caller.media.read_offer(offer).ok());
         let prefer = view.as_ref().and_then(OfferView::codec);
@@ -198,7 +196,7 @@ impl Call {
     }
 
     /// Counts the call on a trunk, instead of on the one tried before.
-    fn count_on(&mut self, core: &mut Core, now: Instant, trunk: &Arc<Trunk>) -> bool {
+    pub(super) fn count_on(&mut self, core: &mut Core, now: Instant, trunk: &Arc<Trunk>) -> bool {
         if self.trunk_out.as_ref().is_some_and(|held| held.id == trunk.id) {
             return true;
         }
@@ -214,6 +212,11 @@ impl Call {
     /// Makes sure that there is a bridge with a socket of the family that the gateway needs, for a new peer.
     fn bridge_towards(&mut self, core: &mut Core, trunk: &Trunk, gateway: &Gateway) -> Option<Opened> {
         let callee = core.media_towards(&gateway.host)?;
+        self.bridge_on(core, trunk, Place::Interface(callee))
+    }
+
+    /// Makes sure that there is a bridge with a socket at that place for a new peer.
+    pub(super) fn bridge_on(&mut self, core: &mut Core, trunk: &Trunk, callee: Place) -> Option<Opened> {
         if let Some(opened) = self.bridge.filter(|opened| opened.callee == callee) {
             let latch = trunk.media.latch.clone();
             self.tell_bridge(core, BridgeCommand::NewLeg { side: Side::Callee, latch });
@@ -231,13 +234,14 @@ impl Call {
             callee_latch: trunk.media.latch.clone(),
             seed: core.random(),
         };
-        let binds = [self.caller_interface.bind, callee.bind];
-        let (id, ports) = core.open_bridge(self.id.serial, binds, config)?;
+        let places = [self.caller_place, callee];
+        let (id, ports) = core.open_bridge(self.id.serial, places, config)?;
         let opened = Opened { id, ports, callee };
         self.bridge = Some(opened);
         self.caller.bridged = None;
-        let address = Core::media_address(&self.caller.trunk, self.caller_interface);
-        self.caller.media.set_local(Local::new(address, ports[0], &self.caller.trunk.media));
+        self.caller.path = None;
+        let local = core.local(&self.caller.trunk, self.caller_place, Some((id, ports[0])));
+        self.caller.media.set_local(local);
         Some(opened)
     }
 
@@ -256,6 +260,9 @@ impl Call {
         session: SessionId,
         failure: &Failure,
     ) {
+        if self.is_ringing(session) {
+            return self.contact_failed(core, now, session, failure);
+        }
         let Some(attempt) = self.attempt.as_ref().filter(|attempt| attempt.session == session) else {
             return;
         };

@@ -30,6 +30,11 @@ pub(super) enum Pending {
     },
     /// Nobody asked: this side is told what it has not been told yet.
     CatchUp(Side),
+    /// One side's offer was passed to the other as it was.
+    Passed {
+        /// Who asked.
+        by: Side,
+    },
 }
 
 impl Call {
@@ -61,8 +66,16 @@ impl Call {
             let _ = core.ua.reject_change(now, session, Reply::new(481));
             return;
         }
+        if self.stage != Stage::Answered && self.ringing.is_some() {
+            // Nobody has agreed to anything yet that could be changed.
+            let _ = core.ua.reject_change(now, session, Reply::new(500));
+            return;
+        }
         if self.stage != Stage::Answered {
             return self.change_early(core, now, side, session, offer);
+        }
+        if self.passes {
+            return self.pass_change(core, now, side, session, offer);
         }
         match (&self.pending, &offer) {
             (None, _) => {}
@@ -72,7 +85,7 @@ impl Call {
                 return self.settle_glare(core, now, side, session, &offer);
             }
             (Some(Pending::CatchUp(told)), _) if *told == side => self.withdraw(side),
-            (Some(Pending::Asked { .. } | Pending::CatchUp(_)), _) => {
+            (Some(Pending::Asked { .. } | Pending::CatchUp(_) | Pending::Passed { .. }), _) => {
                 // RFC 3261 §14.2: the other side's change is under way.
                 let _ = core.ua.reject_change(now, session, Reply::new(491));
                 return;
@@ -105,7 +118,7 @@ impl Call {
         self.answer_change(core, now, side, offer);
         match asked {
             Some(Pending::Asked { by, offer, .. }) => self.answer_change(core, now, by, &offer),
-            Some(Pending::CatchUp(_)) | None => {}
+            Some(Pending::CatchUp(_) | Pending::Passed { .. }) | None => {}
         }
         self.catch_up(core, now);
     }
@@ -244,6 +257,9 @@ impl Call {
         session: SessionId,
         body: Option<Body>,
     ) {
+        if self.passes {
+            return self.pass_changed(core, now, side, body);
+        }
         let Some(leg) = self.leg_mut(side).filter(|leg| leg.session == Some(session)) else { return };
         let was_offering = leg.media.is_offering();
         match body {
@@ -274,6 +290,9 @@ impl Call {
         side: Side,
         failure: &Failure,
     ) {
+        if self.passes {
+            return self.pass_refusal(core, now, side, failure);
+        }
         let Some(leg) = self.leg_mut(side) else { return };
         leg.media.rollback();
         match self.pending.take() {
@@ -301,6 +320,9 @@ impl Call {
 
     /// A side has cancelled its re-INVITE: what it had asked the other side for is taken back there too.
     pub(crate) fn handle_change_cancelled(&mut self, core: &mut Core, now: Instant, side: Side) {
+        if self.passes {
+            return self.pass_cancel(core, now, side);
+        }
         match self.pending.take() {
             Some(Pending::Asked { by, before, .. }) if by == side => {
                 let Some(leg) = self.leg_mut(side) else { return };
@@ -322,7 +344,7 @@ impl Call {
     /// Tells a side what the other wants, where it could not be told before: after a delayed offer, an early
     /// change, or an answer that met with early media.
     pub(super) fn catch_up(&mut self, core: &mut Core, now: Instant) {
-        if self.pending.is_some() || self.stage != Stage::Answered || self.end.is_some() {
+        if self.passes || self.pending.is_some() || self.stage != Stage::Answered || self.end.is_some() {
             return;
         }
         for side in Side::BOTH {

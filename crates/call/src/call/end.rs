@@ -137,6 +137,7 @@ impl Call {
         self.gateway_lives_no_more(core);
         core.timers.stop_all(self.id.serial);
         self.pending = None;
+        self.stop_ringing(core, now, &reason.headers());
         // Errors mean that the user agent has ended the session itself, with its event on the way.
         if let Some(attempt) = self.attempt.take() {
             let _ = core.ua.hangup(now, attempt.session, reason.headers());

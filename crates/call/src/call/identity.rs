@@ -1,7 +1,7 @@
 //! Who calls whom, as the next trunk is told: nothing of the caller's headers is copied, all is rebuilt.
 
 use crate::route::Dialled;
-use trunkline_model::Trunk;
+use trunkline_model::{E164, Trunk, UserAddress};
 use trunkline_sip::header::{Name, NameAddr};
 use trunkline_sip::message::Message;
 use trunkline_sip::uri::{Scheme, escape_user};
@@ -63,6 +63,26 @@ impl Caller {
             user: number_or(user),
             anonymous,
             asserted: asserted.filter(|_| trunk.trusted_identity).map(number_or),
+            privacy: Privacy::of(invite)?,
+        })
+    }
+
+    /// Returns the caller that a user is: whoever it says that it is, it is the user whose connection this is, and shows
+    /// a number that was found to be its resource's (CALL-01, CALL-02).
+    pub(crate) fn of_user(
+        invite: &Message,
+        user: &UserAddress,
+        number: Option<E164>,
+    ) -> Result<Self, InvalidCaller> {
+        let from = invite.from().map_err(|_| InvalidCaller::From)?;
+        let said = user_of(&from).unwrap_or_default();
+        let shown_as = number.map_or_else(|| user.sip_user().to_owned(), |number| number.to_string());
+        Ok(Self {
+            said: shown_as.clone(),
+            display: shown(&from.display()),
+            asserted: number.map(|number| number.to_string()),
+            user: shown_as,
+            anonymous: said.eq_ignore_ascii_case("anonymous"),
             privacy: Privacy::of(invite)?,
         })
     }

@@ -34,8 +34,9 @@ pub(super) struct Resource {
     routes: Vec<Resolved>,
 }
 
+/// A route whose trunks are found.
 #[derive(Debug)]
-struct Resolved {
+pub(super) struct Resolved {
     pattern: Regex,
     trunks: Arc<[Arc<Trunk>]>,
 }
@@ -48,12 +49,7 @@ impl RoutingTable {
     pub fn with_resources(mut self, resources: Vec<ResourceRoutes>) -> Result<Self, Vec<RouteProblem>> {
         let mut problems = Vec::new();
         for ResourceRoutes { resource, callers, routes } in resources {
-            let mut resolved = Vec::with_capacity(routes.len());
-            for route in routes {
-                let rule = format!("{resource}: {}", route.name);
-                let trunks = self.resolve(&rule, &route.trunks, &mut problems);
-                resolved.push(Resolved { pattern: route.pattern, trunks });
-            }
+            let resolved = self.resolve_routes(&resource, routes, &mut problems);
             let kept = Arc::new(Resource { name: resource, routes: resolved });
             for caller in callers {
                 if !self.index.contains_key(&caller) {
@@ -67,20 +63,41 @@ impl RoutingTable {
         if problems.is_empty() { Ok(self) } else { Err(problems) }
     }
 
+    pub(super) fn resolve_routes(
+        &self,
+        resource: &str,
+        routes: Vec<NumberRoute>,
+        problems: &mut Vec<RouteProblem>,
+    ) -> Vec<Resolved> {
+        let mut resolved = Vec::with_capacity(routes.len());
+        for route in routes {
+            let rule = format!("{resource}: {}", route.name);
+            let trunks = self.resolve(&rule, &route.trunks, problems);
+            resolved.push(Resolved { pattern: route.pattern, trunks });
+        }
+        resolved
+    }
+
     /// Returns where the resource that calls from that trunk belong to sends a call: to the trunks of every route
     /// that the number matches, in order. None when it says nothing of that number.
     pub(super) fn by_resource(&self, from: &TrunkId, dialled: &Dialled) -> Option<Route> {
         let resource = self.resources.get(from)?;
-        let number = dialled.number?.to_string();
-        let mut trunks: Vec<Arc<Trunk>> = Vec::new();
-        for route in resource.routes.iter().filter(|route| route.pattern.is_match(&number)) {
-            for trunk in route.trunks.iter() {
-                if !trunks.iter().any(|known| known.id == trunk.id) {
-                    trunks.push(Arc::clone(trunk));
-                }
+        by_routes(&resource.name, &resource.routes, dialled)
+    }
+}
+
+/// Returns where the routes of a resource send a call; none when they say nothing of that number.
+pub(super) fn by_routes(resource: &str, routes: &[Resolved], dialled: &Dialled) -> Option<Route> {
+    let number = dialled.number?.to_string();
+    let mut trunks: Vec<Arc<Trunk>> = Vec::new();
+    for route in routes.iter().filter(|route| route.pattern.is_match(&number)) {
+        for trunk in route.trunks.iter() {
+            if !trunks.iter().any(|known| known.id == trunk.id) {
+                trunks.push(Arc::clone(trunk));
             }
         }
-        let rule = Rule::Resource(resource.name.clone());
-        (!trunks.is_empty()).then(|| Route { rule, dial: number, trunks: trunks.into(), hairpin: false })
     }
+    let rule = Rule::Resource(resource.to_owned());
+    let found = !trunks.is_empty();
+    found.then(|| Route { rule, steps: Arc::default(), dial: number, trunks: trunks.into(), hairpin: false })
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trunkline_call::{
-    B2bua, Bridge, BridgeEvent, CallEvent, Config, Input, Limits, MediaInterface, Output, RoutingTable, Side,
+    B2bua, Bridge, BridgeEvent, CallEvent, Config, Input, Limits, MediaInterface, MediaSocket, Output, RoutingTable, Side,
     UnknownSources,
 };
 use trunkline_media::{Channel, rtp};
@@ -509,6 +509,7 @@ impl World {
                 let input = user_agent::Input::Resolved { query, targets };
                 self.b2bua.handle_input(self.now, Input::Sip(input));
             }
+            Output::Authenticate { .. } => panic!("trunks are known by their addresses"),
             Output::OpenBridge(open) => {
                 if self.ports_taken > 0 {
                     self.ports_taken -= 1;
@@ -516,7 +517,10 @@ impl World {
                     self.b2bua.handle_input(self.now, Input::Bridge { bridge: open.bridge, event });
                     return;
                 }
-                let ports = [open.caller.rtp_port, open.callee.rtp_port];
+                let ports = [open.caller, open.callee].map(|socket| match socket {
+                    MediaSocket::Rtp { rtp_port, .. } => rtp_port,
+                    MediaSocket::Browsers => panic!("there are no browsers"),
+                });
                 assert!(
                     self.bridges.values().all(|held| held.ports.iter().all(|port| !ports.contains(port)))
                 );

@@ -1,18 +1,20 @@
 //! The REST plane of a running gateway: the router behind HTTPS, and what time does to numbers.
 
-use crate::config::{Config, Http};
+use crate::config::{Config, Http, Sms};
 use crate::https::Https;
 use crate::metrics::Metrics;
+use crate::net::ws::Door;
 use crate::rules;
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use axum::Router;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tracing::{error, info};
-use trunkline_api::{Clock, Settings, State, router};
+use trunkline_api::{Clock, Settings, SmsSettings, State, router};
 use trunkline_numbers::RuleBook;
 use trunkline_storage::Store;
 
@@ -24,6 +26,7 @@ pub(super) struct Rest {
     https: Option<Https>,
     rules: Arc<ArcSwap<RuleBook>>,
     upkeep: JoinHandle<()>,
+    state: State,
 }
 
 /// What of the configuration is needed after the start.
@@ -37,6 +40,7 @@ impl Rest {
     pub(super) async fn start(
         config: &Config,
         bound: Sockets,
+        (door, carriers): (Option<Arc<Door>>, Router),
         store: &Store,
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
@@ -49,10 +53,16 @@ impl Rest {
             None
         } else {
             let directory = &config.storage.data_dir;
-            let started = Https::start(bound, &config.http, directory, store, router(state), metrics);
+            let router = router(state.clone()).merge(carriers);
+            let started = Https::start(bound, &config.http, directory, store, (router, door), metrics);
             Some(started.await.context("cannot serve HTTPS")?)
         };
-        Ok(Self { https, rules, upkeep })
+        Ok(Self { https, rules, upkeep, state })
+    }
+
+    /// Returns what requests share: who has tokens of users.
+    pub(super) fn state(&self) -> &State {
+        &self.state
     }
 
     /// Takes over the rule tables of a configuration that was read again, and looks for another certificate.
@@ -96,7 +106,18 @@ fn settings(config: &Config, local: Option<SocketAddr>) -> Settings {
         requests_max: http.limits.requests_max as usize,
         body_bytes_max: http.limits.body_bytes_max as usize,
         reach: config.reach(),
+        sms: sms(&config.sms),
         ..Settings::new(config.numbers.environment, issuer)
+    }
+}
+
+fn sms(sms: &Sms) -> SmsSettings {
+    let short_codes = sms.senders.short_codes.iter();
+    SmsSettings {
+        opt_out_scope: sms.opt_out_scope,
+        validity: sms.validity,
+        report_grace: sms.report_grace,
+        senders: short_codes.map(|(digits, code)| (digits.clone(), code.resource.clone())).collect(),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
-use trunkline_model::{AssignmentType, Capability, E164, NumberState, NumberType, SubscriptionClass};
+use trunkline_model::{
+    AssignmentType, Capability, E164, NumberState, NumberType, SubscriptionClass, UserAddress,
+};
 use trunkline_storage::ledger::Month;
 use trunkline_storage::resources::Which;
 
@@ -192,6 +194,28 @@ pub enum NumberCommand {
         #[command(flatten)]
         database: Database,
     },
+    /// Have calls to a number that a resource owns ring at users of that resource, instead of at the trunks of
+    /// numbers.inbound.
+    Assign {
+        /// The number.
+        #[arg(long, value_name = "NUMBER")]
+        number: E164,
+        /// The raw id of a user, 8:acs:RESOURCE_USER; may be given several times. None takes the assignment back.
+        #[arg(long = "user", value_name = "USER")]
+        users: Vec<UserAddress>,
+        /// Call them one after the other instead of all together.
+        #[arg(long)]
+        in_order: bool,
+        /// How long each of them, or all together, may ring.
+        #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=300))]
+        ring_secs: u16,
+        /// A user who is called when none of them takes the call.
+        #[arg(long, value_name = "USER", requires = "users")]
+        overflow_user: Option<UserAddress>,
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+    },
     /// Tell whether a resource may acquire such a number, and by which rules, step by step.
     ///
     /// Exits with 0 when it may and 1 when it may not.
@@ -232,6 +256,7 @@ impl NumberCommand {
             | Self::Show { database, .. }
             | Self::Retire { database, .. }
             | Self::Quarantine { database, .. }
+            | Self::Assign { database, .. }
             | Self::Explain { database, .. } => database,
         }
     }

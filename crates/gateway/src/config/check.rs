@@ -4,12 +4,13 @@ use super::reader::{Problem, Section, Value};
 use super::{Config, RtpPorts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use trunkline_call::{RouteProblem, RoutingTable};
+use trunkline_call::{RouteProblem, USERS};
 use trunkline_model::{E164, Transport, TrunkId};
 
 /// Checks what spans sections. `root` names the places.
 pub(super) fn whole(config: &Config, root: &mut Section<'_, '_>) {
-    let mut names = BTreeSet::new();
+    // The name of what stands for all users is nobody else's.
+    let mut names: BTreeSet<TrunkId> = TrunkId::parse(USERS).into_iter().collect();
     let listeners: [(Transport, bool); 2] =
         [(Transport::Udp, !config.sip.udp.is_empty()), (Transport::Tcp, !config.sip.tcp.is_empty())];
     for (section, trunk) in usable::<TrunkId>(root, "trunk", "name").iter().zip(&config.trunks) {
@@ -86,6 +87,8 @@ fn trunks_exist(
     for name in trunks {
         if !names.contains(name) {
             section.problem(key, format!("no trunk is named {name}"));
+        } else if name.as_str() == USERS {
+            section.problem(key, "calls go to users by `users` of a number, not to all of them");
         } else if config.trunks.iter().any(|trunk| trunk.id == *name && trunk.gateways.is_empty()) {
             section.problem(key, format!("trunk {name} has no gateway to send calls to"));
         }
@@ -97,8 +100,7 @@ fn trunks_exist(
 
 /// Returns what the routing table itself objects to. Where it does, a check with a place is missing above.
 pub(super) fn routing(config: &Config) -> Vec<Problem> {
-    let (trunks, dids, routes) = (config.trunks.clone(), config.dids.clone(), config.routes.clone());
-    let refused = RoutingTable::new(trunks, dids, routes).err().unwrap_or_default();
+    let refused = crate::routing::of_file(config.clone()).err().unwrap_or_default();
     let problem = |problem: RouteProblem| Problem {
         line: 1,
         column: 1,

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use trunkline_model::{Codec, E164, Host, Prefer, Transport, TrunkId};
+use trunkline_model::{Codec, E164, Host, Prefer, Transport, TrunkId, UserAddress};
 
 /// Something in a configuration file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -317,6 +317,13 @@ impl Value for IpNet {
             return Err(format!("{text} has bits set behind its prefix; did you mean {}?", net.trunc()));
         }
         Ok(net)
+    }
+}
+
+impl Value for UserAddress {
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let text = text(value, "a user such as \"8:acs:RESOURCE_USER\"")?;
+        text.parse().map_err(|error| format!("{text:?}: {error}"))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Trunks, numbers and routes of the configuration file.
 
 use super::reader::Section;
-use super::{check, positive, seconds};
+use super::{check, positive, seconds, users};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_model::{
-    Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, OpusPolicy, PatternRoute, Reliability, SessionTimerPolicy,
-    Transport, Trunk, TrunkId, TrunkMatch,
+    Codec, DidRoute, E164, Gateway, HealthPolicy, Host, MediaPolicy, OpusPolicy, PatternRoute, Reliability, Ring,
+    SessionTimerPolicy, Transport, Trunk, TrunkId, TrunkMatch,
 };
 
 /// Reads the trunks, and which resources calls from them belong to.
@@ -83,7 +83,7 @@ fn gateway(mut section: Section<'_, '_>) -> Option<Gateway> {
     Some(Gateway { host: host?, port, transport, priority, weight })
 }
 
-fn media(mut section: Section<'_, '_>) -> MediaPolicy {
+pub(super) fn media(mut section: Section<'_, '_>) -> MediaPolicy {
     let default = MediaPolicy::default();
     let codecs = section.list::<Codec>("codecs").unwrap_or(default.codecs);
     if codecs.is_empty() || codecs.iter().collect::<BTreeSet<_>>().len() != codecs.len() {
@@ -190,10 +190,18 @@ fn ring_max(section: &mut Section<'_, '_>) -> Duration {
     Duration::from_secs(secs.into())
 }
 
-pub(super) fn dids(sections: Vec<Section<'_, '_>>) -> Vec<DidRoute> {
+/// Reads the numbers, and which of them ring at users.
+pub(super) fn dids(sections: Vec<Section<'_, '_>>) -> (Vec<DidRoute>, BTreeMap<E164, Ring>) {
+    let mut rings = BTreeMap::new();
     let read = |mut section: Section<'_, '_>| {
         let did = section.required("number");
-        let trunks = targets(&mut section);
+        let ring = users::ring(&mut section);
+        // Nobody has to stand behind users.
+        let trunks = match &ring {
+            Some(_) => section.list("trunks").unwrap_or_default(),
+            None => targets(&mut section),
+        };
+        rings.extend(did.zip(ring));
         let dial = section.value::<String>("dial");
         if dial.as_deref().is_some_and(|dial| !check::is_dialable(dial)) {
             section.problem("dial", "is 1 to 32 of + 0-9 * # a-z A-Z . _ -");
@@ -201,7 +209,8 @@ pub(super) fn dids(sections: Vec<Section<'_, '_>>) -> Vec<DidRoute> {
         section.close();
         Some(DidRoute { did: did?, trunks, dial })
     };
-    sections.into_iter().filter_map(read).collect()
+    let dids = sections.into_iter().filter_map(read).collect();
+    (dids, rings)
 }
 
 pub(super) fn patterns(sections: Vec<Section<'_, '_>>) -> Vec<PatternRoute> {
@@ -235,7 +244,7 @@ fn targets(section: &mut Section<'_, '_>) -> Vec<TrunkId> {
 }
 
 /// Reads a limit that may be absent, but not zero.
-fn limit(section: &mut Section<'_, '_>, key: &'static str) -> Option<u32> {
+pub(super) fn limit(section: &mut Section<'_, '_>, key: &'static str) -> Option<u32> {
     let value = section.value(key);
     if value == Some(0) {
         section.problem(key, "is at least 1; leave it out for no limit");

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::paced::{Paced, Timely};
+use crate::net::ws::Door;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
@@ -9,6 +10,7 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, Version};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -32,6 +34,8 @@ struct Activity {
 /// Serves a connection until it ends, or until it is idle after `draining` has become true.
 pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>, draining: watch::Receiver<bool>) {
     let limits = shared.limits;
+    let ends = stream.local_addr().and_then(|local| Ok((local, stream.peer_addr()?)));
+    let Ok(ends) = ends else { return };
     let handshake = timeout(limits.handshake, shared.acceptor.accept(stream)).await;
     let tls = match handshake {
         Ok(Ok(tls)) => tls,
@@ -46,12 +50,12 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>, draining: watc
     let activity = Arc::new(Activity::default());
     let (for_service, of_connection) = (Arc::clone(&shared), Arc::clone(&activity));
     let service =
-        service_fn(move |request| answer(request, Arc::clone(&for_service), Arc::clone(&of_connection)));
+        service_fn(move |request| answer(request, ends, Arc::clone(&for_service), Arc::clone(&of_connection)));
     if is_http2 {
         let connection = shared.http2.serve_connection(io, service);
         drive(connection, |connection| connection.graceful_shutdown(), &shared, &activity, draining).await;
     } else {
-        let connection = shared.http1.serve_connection(io, service);
+        let connection = shared.http1.serve_connection(io, service).with_upgrades();
         drive(connection, |connection| connection.graceful_shutdown(), &shared, &activity, draining).await;
     }
 }
@@ -98,12 +102,18 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
 
 async fn answer(
     request: Request<Incoming>,
+    ends: (SocketAddr, SocketAddr),
     shared: Arc<Shared>,
     activity: Arc<Activity>,
 ) -> Result<Response<Body>, Infallible> {
     let started = Instant::now();
     let _counted = activity.begin();
     let version = request.version();
+    if let Some(door) = shared.door.as_ref().filter(|_| Door::is_asked(&request)) {
+        let response = door.answer(request, ends);
+        shared.metrics.http.note("sip", response.status().as_u16(), started.elapsed());
+        return Ok(response);
+    }
     let request = request.map(|body| Body::new(Timely::new(body, shared.limits.body)));
     let mut response = shared.router.clone().oneshot(request).await?;
     if version == Version::HTTP_11 {

@@ -12,7 +12,7 @@ use trunkline_model::BridgeId;
 const EXPEDITED_FORWARDING: u8 = 46 << 2;
 
 /// A place, and which bridge in a row has it: an event for the one before is not for this one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SlotId {
     index: u32,
     generation: u32,
@@ -23,11 +23,14 @@ pub(super) struct SlotId {
 pub(super) struct Slot {
     pub(super) id: BridgeId,
     pub(super) bridge: Box<Bridge>,
-    /// By side, then by channel.
-    pub(super) sockets: [[UdpSocket; 2]; 2],
+    /// By side, then by channel; none on the side of a browser.
+    pub(super) sockets: Sockets,
     /// The entry of the timer heap that is this slot's own.
     pub(super) timer: Option<Instant>,
 }
+
+/// The sockets of both sides.
+pub(super) type Sockets = [Option<[UdpSocket; 2]>; 2];
 
 /// All slots.
 #[derive(Debug, Default)]
@@ -40,42 +43,49 @@ pub(super) struct Slots {
 impl Slot {
     /// Binds RTP to the ports that are named, and RTCP to those above them.
     pub(super) fn bind(open: OpenBridge) -> io::Result<Self> {
-        let pair = |MediaSocket { bind, rtp_port }| {
-            let rtcp_port = rtp_port.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
-            Ok::<_, io::Error>([
-                socket(SocketAddr::new(bind, rtp_port))?,
-                socket(SocketAddr::new(bind, rtcp_port))?,
-            ])
+        let pair = |place| match place {
+            MediaSocket::Browsers => Ok(None),
+            MediaSocket::Rtp { bind, rtp_port } => {
+                let rtcp_port = rtp_port.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
+                let (rtp, rtcp) = (SocketAddr::new(bind, rtp_port), SocketAddr::new(bind, rtcp_port));
+                Ok::<_, io::Error>(Some([socket(rtp)?, socket(rtcp)?]))
+            }
         };
         let OpenBridge { bridge: id, caller, callee, state } = open;
         Ok(Self { id, bridge: state, sockets: [pair(caller)?, pair(callee)?], timer: None })
     }
 
-    pub(super) fn socket(&self, side: Side, channel: Channel) -> &UdpSocket {
+    pub(super) fn socket(&self, side: Side, channel: Channel) -> Option<&UdpSocket> {
         pick(&self.sockets, side, channel)
     }
 }
 
-/// Returns one of a bridge's sockets.
-pub(super) fn pick(sockets: &[[UdpSocket; 2]; 2], side: Side, channel: Channel) -> &UdpSocket {
-    let [[caller_rtp, caller_rtcp], [callee_rtp, callee_rtcp]] = sockets;
-    match (side, channel) {
-        (Side::Caller, Channel::Rtp) => caller_rtp,
-        (Side::Caller, Channel::Rtcp) => caller_rtcp,
-        (Side::Callee, Channel::Rtp) => callee_rtp,
-        (Side::Callee, Channel::Rtcp) => callee_rtcp,
-    }
+/// Returns one of a bridge's sockets; none on the side of a browser.
+pub(super) fn pick(sockets: &Sockets, side: Side, channel: Channel) -> Option<&UdpSocket> {
+    let [caller, callee] = sockets;
+    let [rtp, rtcp] = match side {
+        Side::Caller => caller.as_ref()?,
+        Side::Callee => callee.as_ref()?,
+    };
+    Some(match channel {
+        Channel::Rtp => rtp,
+        Channel::Rtcp => rtcp,
+    })
 }
 
 fn socket(local: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(local)?;
     socket.set_nonblocking(true)?;
-    // Marking is a service to the network; without it the call works all the same.
-    let _ = match local {
-        SocketAddr::V4(_) => rustix::net::sockopt::set_ip_tos(&socket, EXPEDITED_FORWARDING),
-        SocketAddr::V6(_) => rustix::net::sockopt::set_ipv6_tclass(&socket, EXPEDITED_FORWARDING.into()),
-    };
+    expedite(&socket, local);
     Ok(socket)
+}
+
+/// Marks what a socket sends as voice. That is a service to the network; without it calls work all the same.
+pub(super) fn expedite(socket: &UdpSocket, local: SocketAddr) {
+    let _ = match local {
+        SocketAddr::V4(_) => rustix::net::sockopt::set_ip_tos(socket, EXPEDITED_FORWARDING),
+        SocketAddr::V6(_) => rustix::net::sockopt::set_ipv6_tclass(socket, EXPEDITED_FORWARDING.into()),
+    };
 }
 
 impl Slots {
@@ -115,6 +125,10 @@ impl Slots {
     pub(super) fn get_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
         let (generation, slot) = self.slots.get_mut(id.index as usize)?;
         if *generation == id.generation { slot.as_mut() } else { None }
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.slots.iter_mut().filter_map(|(_, slot)| slot.as_mut())
     }
 
     pub(super) fn find(&self, id: BridgeId) -> Option<SlotId> {

@@ -22,13 +22,13 @@ impl World {
     fn new() -> Self {
         let metrics = Metrics::default();
         let (sender, reports) = async_mpsc::channel(16);
-        let workers = Workers::start(1, &metrics, &sender).unwrap();
+        let workers = Workers::start(1, Vec::new(), &metrics, &sender).unwrap();
         let first_port = *free_ports(LOCALHOST, 4).unwrap().start();
         Self { workers, reports, metrics, first_port }
     }
 
     fn open(&self, id: BridgeId) -> bool {
-        let socket = |rtp_port| MediaSocket { bind: LOCALHOST, rtp_port };
+        let socket = |rtp_port| MediaSocket::Rtp { bind: LOCALHOST, rtp_port };
         let state = Box::new(Bridge::new(BridgeConfig { seed: 7, ..BridgeConfig::default() }));
         let (caller, callee) = (socket(self.first_port), socket(self.first_port + 2));
         self.workers.open(OpenBridge { bridge: id, caller, callee, state })
@@ -103,7 +103,7 @@ fn world_and_worker() -> (World, Worker) {
     let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap());
     let (commands, received) = mpsc::channel();
     let counted = metrics.worker();
-    let worker = Worker::new(received, &wake, sender, Arc::clone(&counted)).unwrap();
+    let worker = Worker::new(received, &wake, None, sender, Arc::clone(&counted)).unwrap();
     let workers = Workers { workers: vec![Handle { commands, wake, metrics: counted, thread: None }] };
     let first_port = *free_ports(LOCALHOST, 4).unwrap().start();
     (World { workers, reports, metrics, first_port }, worker)

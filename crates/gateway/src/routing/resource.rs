@@ -36,17 +36,24 @@ pub(super) async fn read(db: &mut Connection) -> Result<Vec<Said>, Error> {
     Ok(said.collect())
 }
 
-/// Adds the trunks of resources to the configuration, and returns their routes. A resource whose calls come in on no
-/// trunk of the file has none that could be used.
-pub(super) fn routes(config: &mut Config, all: &[Said]) -> Vec<ResourceRoutes> {
+/// Adds the trunks of resources to the configuration, and returns their routes: for the trunks of the file that their
+/// calls come in on, and for their users. A resource with neither has none that could be used.
+pub(super) fn routes(
+    config: &mut Config,
+    all: &[Said],
+) -> (Vec<ResourceRoutes>, HashMap<Uuid, Vec<NumberRoute>>) {
     let mut callers: BTreeMap<&str, Vec<TrunkId>> = BTreeMap::new();
     for (trunk, resource) in &config.trunk_resources {
         callers.entry(resource).or_default().push(trunk.clone());
     }
     let reach = config.reach();
-    let (mut routes, mut added) = (Vec::new(), Vec::new());
+    let (mut routes, mut of_users, mut added) = (Vec::new(), HashMap::new(), Vec::new());
+    let have_users = config.users.trunk.is_some();
     for said in all {
-        let Some(callers) = callers.remove(said.name.as_str()) else { continue };
+        let callers = callers.remove(said.name.as_str());
+        if callers.is_none() && !have_users {
+            continue;
+        }
         let mut known = BTreeMap::new();
         for (fqdn, trunk) in &said.configuration.trunks {
             if trunk.enabled == Some(false) {
@@ -61,14 +68,16 @@ pub(super) fn routes(config: &mut Config, all: &[Said]) -> Vec<ResourceRoutes> {
             known.insert(fqdn.as_str(), id.clone());
             added.push(self::trunk(id, fqdn, trunk.sip_signaling_port, config));
         }
-        routes.push(ResourceRoutes {
-            resource: said.name.clone(),
-            callers,
-            routes: number_routes(said, &known),
-        });
+        let found = number_routes(said, &known);
+        if have_users {
+            of_users.insert(said.id, found.clone());
+        }
+        if let Some(callers) = callers {
+            routes.push(ResourceRoutes { resource: said.name.clone(), callers, routes: found });
+        }
     }
     config.trunks.extend(added);
-    routes
+    (routes, of_users)
 }
 
 /// Returns the routes that lead anywhere.
@@ -154,10 +163,11 @@ mod tests {
 
     #[test]
     fn a_resource_routes_the_calls_of_its_own_trunks_over_those_that_are_enabled() {
-        let file = "[[trunk]]\nname = \"pbx\"\nsources = [\"10.0.0.5\"]\nresource = \"contoso\"\n";
+        let file = "[[trunk]]\nname = \"pbx\"\nsources = [\"10.0.0.5\"]\nresource = \"contoso\"\n\
+            [users]\nenabled = false\n";
         let mut config = Config::parse(Path::new("t.toml"), file).unwrap().config;
         let all = [said("contoso", 1 << 96, SIP), said("fabrikam", 2 << 96, SIP)];
-        let routes = routes(&mut config, &all);
+        let (routes, _) = routes(&mut config, &all);
         let [contoso] = &routes[..] else { panic!("fabrikam has no trunk in the file") };
         assert_eq!(contoso.callers, [TrunkId::parse("pbx").unwrap()]);
         let names: Vec<_> = contoso.routes.iter().map(|route| route.name.as_str()).collect();
@@ -171,7 +181,7 @@ mod tests {
 
         config.trunks.truncate(1);
         config.sip_routing.private_addresses = true;
-        let [contoso] = &super::routes(&mut config, &all)[..] else {
+        let [contoso] = &super::routes(&mut config, &all).0[..] else {
             panic!("fabrikam has no trunk in the file")
         };
         assert_eq!(contoso.routes.last().map(|route| route.name.as_str()), Some("private"));

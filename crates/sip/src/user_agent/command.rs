@@ -84,7 +84,7 @@ pub enum Scope {
 }
 
 /// A response that the owner gives.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The status code.
     pub status: u16,
@@ -151,6 +151,11 @@ impl Headers {
         let name =
             Name::parse(name.as_bytes()).map_or_else(|| HeaderName::Text(name.into()), HeaderName::Known);
         self.0.push((name, value.into()));
+    }
+
+    /// Returns the values of a field, in the order in which they were added.
+    pub fn values(&self, name: Name) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().filter(move |(held, _)| *held == HeaderName::Known(name)).map(|(_, value)| value.as_ref())
     }
 
     /// Returns true if there are none.

@@ -18,6 +18,8 @@ pub struct Config {
     /// Methods that are handed to the owner besides those of INVITE sessions: OPTIONS, INFO, REFER, NOTIFY,
     /// MESSAGE… Every other method gets 405. OPTIONS that is not listed is answered with 200 by the user agent.
     pub methods: Vec<Method>,
+    /// Further methods that are handed to the owner, and that Allow does not name: they are for some peers only.
+    pub unadvertised: Vec<Method>,
     /// How sessions behave unless their owner says otherwise.
     pub profile: Profile,
     /// Whether a request over UDP that is larger than 1300 bytes goes over TCP (RFC 3261 §18.1.1).
@@ -67,6 +69,7 @@ impl Default for Config {
             timers: TimerValues::default(),
             product: "Trunkline".to_owned(),
             methods: Vec::new(),
+            unadvertised: Vec::new(),
             profile: Profile::default(),
             large_over_tcp: false,
             limits: Limits::default(),

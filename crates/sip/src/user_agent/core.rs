@@ -143,9 +143,12 @@ impl Core {
         reply: &Reply,
     ) -> bool {
         let mut builder = response_to(request, reply.status, reply.phrase(), Some(tag));
-        builder = reply
-            .headers
-            .write(builder, |name| is_free(name) || reply.status >= 300 && name == Name::Contact);
+        // Of a redirect, and of a registrar, whose Contacts are not ours (RFC 3261 §10.3 item 8).
+        let is_registrar = request.method() == Some(&Method::Register);
+        let names_contacts = reply.status >= 300 || is_registrar;
+        builder = reply.headers.write(builder, |name| {
+            is_free(name) || names_contacts && name == Name::Contact || is_registrar && name == Name::Require
+        });
         if (200..300).contains(&reply.status) {
             builder = builder.header(Name::Allow, &self.allow).header(Name::Supported, SUPPORTED);
         } else if reply.status == 405 {

@@ -319,6 +319,7 @@ impl UserAgent {
             method,
             Method::Invite | Method::Bye | Method::Prack | Method::Update | Method::Options | Method::Ack
         ) || self.core.config.methods.contains(method)
+            || self.core.config.unadvertised.contains(method)
     }
 
     /// Returns why a request is refused whatever it is about, if it is.

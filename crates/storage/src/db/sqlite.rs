@@ -1,8 +1,9 @@
 //! Opening SQLite: one writer, several readers.
 
+use super::checkpoint::{Due, LOG_PAGES_MAX};
 use super::store::Shared;
 use super::writer::{Order, QUEUE_UNITS_MAX, Writer};
-use super::{Connection, topic};
+use super::{Connection, checkpoint, topic};
 use crate::error::Error;
 use crate::migration;
 use sqlx::ConnectOptions;
@@ -15,9 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Connections that read, one of them watching for other programs' commits. A read is a fraction of a
-/// millisecond and runs on its own thread; more than the cores of a small machine would only add threads.
-const READERS_MAX: u32 = 5;
+/// Connections that read, one of them watching for other programs' commits, and at times one folding the log. A read is
+/// a fraction of a millisecond and runs on its own thread; more than the cores of a small machine would only add threads.
+const READERS_MAX: u32 = 6;
+
+/// Memory of the writer for pages, in KiB as SQLite wants it said: the upper levels of every index, and what a group of
+/// units changes.
+const WRITER_CACHE: &str = "-16384";
 
 /// How long the writer waits for another process, such as the command line, to finish its transaction.
 const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -46,8 +51,9 @@ pub(super) async fn open(path: &str, shared: &Arc<Shared>) -> Result<Opened, Err
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging();
     let writers = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-    let writers =
-        writers.connect_with(options.clone()).await.map_err(|error| Error::Open(Box::new(error)))?;
+    let writing =
+        options.clone().pragma("cache_size", WRITER_CACHE).pragma("wal_autocheckpoint", LOG_PAGES_MAX);
+    let writers = writers.connect_with(writing).await.map_err(|error| Error::Open(Box::new(error)))?;
     migration::run_sqlite(&writers).await?;
     // A connection to a file does not break: asking it whether it is there would double the trips of a short read.
     let readers = SqlitePoolOptions::new()
@@ -60,7 +66,9 @@ pub(super) async fn open(path: &str, shared: &Arc<Shared>) -> Result<Opened, Err
     let (orders, queue) = mpsc::channel(QUEUE_UNITS_MAX);
     let connection = writers.acquire().await.map_err(|error| Error::Open(Box::new(error)))?;
     tokio::spawn(topic::watch_sqlite(readers.clone(), shared.exchange.clone()));
-    tokio::spawn(Writer::new(Connection::sqlite(connection), queue, shared.clone()).run());
+    let due = Due::default();
+    tokio::spawn(checkpoint::run(readers.clone(), due.word()));
+    tokio::spawn(Writer::new(Connection::sqlite(connection), queue, shared.clone(), due).run());
     Ok(Opened { readers, writers, orders })
 }
 

@@ -9,6 +9,7 @@
 //! fails too, and never undoes the unit before, which was to stay.
 
 use super::Sql;
+use super::checkpoint::Due;
 use super::connection::{Connection, Fault};
 use super::store::Shared;
 use super::unit::{Done, Unit};
@@ -42,6 +43,7 @@ pub(super) struct Writer {
     connection: Connection,
     units: mpsc::Receiver<Order>,
     shared: Arc<Shared>,
+    checkpoint: Due,
     /// A write failed at the disk; see [`Error::Stopped`].
     stopped: bool,
     /// [`Order::Close`] came while a group was gathering.
@@ -89,8 +91,13 @@ const fn command(text: &'static str) -> Sql {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, units: mpsc::Receiver<Order>, shared: Arc<Shared>) -> Self {
-        Self { connection, units, shared, stopped: false, closing: false }
+    pub(super) fn new(
+        connection: Connection,
+        units: mpsc::Receiver<Order>,
+        shared: Arc<Shared>,
+        checkpoint: Due,
+    ) -> Self {
+        Self { connection, units, shared, checkpoint, stopped: false, closing: false }
     }
 
     /// Serves units until every store is gone or one was closed.
@@ -149,6 +156,7 @@ impl Writer {
         self.stopped |= self.connection.take_fault() == Some(Fault::DiskFailed);
         let topics = self.connection.take_topics();
         self.shared.committed(group.len(), topics);
+        self.checkpoint.committed(group.len());
         group.into_iter().for_each(|done| done.acknowledge(Ok(())));
     }
 
