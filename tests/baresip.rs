@@ -1,8 +1,9 @@
 //! A call to baresip, a user agent that is not ours.
 
+use std::path::Path;
 use std::time::Duration;
 use trunkline_model::{Party, Stage as CallStage};
-use trunkline_tests::peers::{Baresip, Packet, Playing, Stage, Trunk, decode_ulaw, wait_for};
+use trunkline_tests::peers::{Baresip, Carrier, Packet, Playing, Stage, Trunk, decode_ulaw, wait_for};
 
 const TONE_HZ: f64 = 1_000.0;
 
@@ -10,13 +11,22 @@ const RATE_HZ: f64 = 8_000.0;
 
 #[test]
 fn a_tone_comes_back_from_baresip_with_its_pitch_and_level() {
+    tone_comes_back("", Baresip::echoes, "PCMU");
+}
+
+#[test]
+fn a_tone_comes_back_from_baresip_through_opus_with_its_pitch_and_level() {
+    tone_comes_back("codecs = [\"OPUS\", \"PCMU\"]", Baresip::echoes_in_opus, "opus");
+}
+
+fn tone_comes_back(codecs: &str, echoes: fn(&Carrier, &Path) -> Baresip, codec: &str) {
     let stage = Stage::new();
     let (west, east) = (stage.carrier(0, "west"), stage.carrier(1, "east"));
     // baresip sends its media from another address than its session description says: without this nothing of it is
     // taken, as it should be.
-    let to_east = Trunk::to(&east).media("latch = [\"127.0.0.0/8\"]");
+    let to_east = Trunk::to(&east).media(&format!("{codecs}\nlatch = [\"127.0.0.0/8\"]"));
     let trunkline = stage.trunkline(&[Trunk::to(&west), to_east]);
-    let _callee = Baresip::echoes(&east, stage.folder());
+    let _callee = echoes(&east, stage.folder());
     let caller = stage.calls(&west, "caller.xml", &trunkline).pauses(Duration::from_secs(5)).start();
 
     let to = caller.peer_audio(0);
@@ -35,6 +45,7 @@ fn a_tone_comes_back_from_baresip_with_its_pitch_and_level() {
     assert_eq!(records.len(), 1);
     assert_eq!((records[0].cause.ended_by, records[0].cause.stage), (Party::Caller, CallStage::Answered));
     let media = records[0].callee_media.as_ref().expect("figures of the media");
+    assert_eq!(media.codec, codec);
     assert!(media.packets_received >= 100 && media.packets_sent >= 150, "{media:?}");
 }
 

@@ -119,5 +119,6 @@ fn number(codec: Codec) -> u8 {
     match codec {
         Codec::Pcmu => 0,
         Codec::Pcma => 8,
+        Codec::Opus => 111,
     }
 }

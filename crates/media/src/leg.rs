@@ -3,7 +3,7 @@
 //! | part | module |
 //! |---|---|
 //! | from where packets may come, and where they go | `source` |
-//! | all that legs of other kinds have too | `stream` |
+//! | one stream each way, wherever it comes from and goes to | `stream` |
 //! | packets to frames | `receive` |
 //! | frames to packets | `send` |
 //! | the outgoing media clock | `timeline` |
@@ -32,12 +32,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use report::{Report, Reporter};
 use source::{Sources, Verdict};
+use stream::{Numbering, RtpStream};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use trunkline_model::LegQuality;
 
 pub use queue::{Channel, Transmit};
-pub use stream::{Numbering, RtpStream};
 
 /// How a leg is made.
 #[derive(Debug, Clone)]
@@ -175,7 +175,10 @@ impl RtpLeg {
         self.stream.send(now, frame);
     }
 
-    /// Sends a silent packet, as [`RtpStream::keep_alive`] says.
+    /// Sends a silent packet where audio would go, so that NAT bindings stay and a peer that answers to where RTP comes
+    /// from knows where that is (RFC 6263, in a codec that was agreed on, for not every peer takes unknown ones).
+    ///
+    /// Nothing is sent while the peer takes nothing, or during an event. When it is needed is the owner's to know.
     pub fn keep_alive(&mut self, now: Instant) {
         self.stream.keep_alive(now);
     }
@@ -200,8 +203,8 @@ impl RtpLeg {
         self.stream.set_complexity_max(complexity);
     }
 
-    /// Takes what is known of the path to the peer by other means than the RTCP that comes here, as
-    /// [`RtpStream::set_path`] says.
+    /// Takes what is known of the path to the peer by other means than the RTCP that comes here: the share of packets
+    /// lost there, of 256, and the round trip. Speech in Opus is coded to stand that loss.
     pub fn set_path(&mut self, fraction_lost: Option<u8>, round_trip: Option<Duration>) {
         self.stream.set_path(fraction_lost, round_trip);
     }

@@ -1,4 +1,4 @@
-//! Sans-IO audio: RTP and RTCP, G.711, telephone events, SDP and offer/answer.
+//! Sans-IO audio: RTP and RTCP, G.711 and Opus, telephone events, SDP and offer/answer.
 //!
 //! # Session descriptions
 //!
@@ -63,7 +63,7 @@ pub mod wav;
 pub use dtmf::{DigitTiming, DigitsRefused, Event, EventPhase, EventUpdate};
 pub use frame::{ClockRate, Frame, FrameBody, StreamId};
 pub use g711::Law;
-pub use leg::{Channel, LegConfig, LegTimer, Numbering, RtpLeg, RtpStream, Transmit};
+pub use leg::{Channel, LegConfig, LegTimer, RtpLeg, Transmit};
 pub use negotiated::{Direction, Negotiated, Payload, PayloadMap};
 pub use offer::{Accepted, Local, MediaSession, OfferView, Wish};
 pub use offer::{BROWSER, DtlsEnd, DtlsRole, DtlsTransport, Fingerprint, IceCredentials, LOCAL_UFRAG_CHARS};

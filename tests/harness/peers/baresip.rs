@@ -25,19 +25,33 @@ impl Baresip {
     /// When it does not start.
     #[must_use]
     pub fn echoes(carrier: &Carrier, folder: &Path) -> Self {
+        // Everything at the rate of G.711.
+        Self::start(carrier, folder, "PCMU,PCMA", "module g711.so\naudio_srate 8000\naudio_channels 1\n")
+    }
+
+    /// As [`echoes`](Self::echoes), but it speaks Opus alone, at 48 kHz and in stereo, as it does by itself.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn echoes_in_opus(carrier: &Carrier, folder: &Path) -> Self {
+        Self::start(carrier, folder, "opus", "module opus.so\n")
+    }
+
+    fn start(carrier: &Carrier, folder: &Path, codecs: &str, audio: &str) -> Self {
         let folder = folder.join("baresip");
         std::fs::create_dir(&folder).expect("a folder");
         let address = carrier.address();
         let configuration = format!(
             "sip_listen {address}\nnet_interface {ip}\nmodule_path {MODULES}\n\
             audio_player aubridge,loop\naudio_source aubridge,loop\naudio_alert aubridge,alert\n\
-            module g711.so\nmodule aubridge.so\nmodule_app account.so\nmodule_app menu.so\n\
-            audio_buffer 20-160\naudio_srate 8000\naudio_channels 1\nrtp_ports 10000-19998\n",
+            {audio}module aubridge.so\nmodule_app account.so\nmodule_app menu.so\n\
+            audio_buffer 20-160\nrtp_ports 10000-19998\n",
             ip = address.ip(),
         );
         std::fs::write(folder.join("config"), configuration).expect("its configuration");
         let account = format!(
-            "<sip:{EAST_NUMBER}@{address};transport=udp>;regint=0;answermode=auto;audio_codecs=PCMU,PCMA\n"
+            "<sip:{EAST_NUMBER}@{address};transport=udp>;regint=0;answermode=auto;audio_codecs={codecs}\n"
         );
         std::fs::write(folder.join("accounts"), account).expect("its account");
         std::fs::write(folder.join("contacts"), "").expect("its contacts");

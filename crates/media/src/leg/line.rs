@@ -37,10 +37,6 @@ impl Line {
         Self { ssrc, sequence, clock: WireClock::default(), spurt_due: true }
     }
 
-    pub(super) fn ssrc(&self) -> u32 {
-        self.ssrc
-    }
-
     pub(super) fn rate(&self) -> ClockRate {
         self.clock.rate
     }

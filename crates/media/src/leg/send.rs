@@ -114,10 +114,6 @@ impl Sender {
         }
     }
 
-    pub(super) fn ssrc(&self) -> u32 {
-        self.line.ssrc()
-    }
-
     /// Takes what the peer takes from now on. `moved` is whether it listens elsewhere.
     pub(super) fn update(&mut self, now: Instant, negotiated: &Negotiated, moved: bool) {
         let format = Format::of(&negotiated.send);

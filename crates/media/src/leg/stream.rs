@@ -9,19 +9,14 @@ use crate::leg::receive::Receiver;
 use crate::leg::send::Sender;
 use crate::leg::sooner;
 use crate::negotiated::{Negotiated, Payload};
-use crate::rtp::{self, Packet};
+use crate::rtp::Packet;
 use crate::stats::{LegStats, Reception};
 use std::time::{Duration, Instant};
 use trunkline_model::LegQuality;
 
-/// All of a leg but where packets come from and go to, what protects them, and RTCP: what legs over plain RTP and over
-/// WebRTC have in common.
-///
-/// After every `handle_*` call, drain [`poll_frame`](Self::poll_frame); after those and after [`send`](Self::send),
-/// drain [`poll_packet`](Self::poll_packet); then read [`poll_timeout`](Self::poll_timeout). Nothing is allocated for a
-/// packet once the buffers have grown to their size.
+/// All of a leg but where packets come from and go to, and RTCP.
 #[derive(Debug)]
-pub struct RtpStream {
+pub(super) struct RtpStream {
     negotiated: Option<Negotiated>,
     receiver: Receiver,
     sender: Sender,
@@ -31,20 +26,20 @@ pub struct RtpStream {
 
 /// Where the packets of a stream begin, as RFC 3550 §5.1 wants it at random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Numbering {
+pub(super) struct Numbering {
     /// The source.
-    pub ssrc: u32,
+    pub(super) ssrc: u32,
     /// The first sequence number.
-    pub sequence: u16,
+    pub(super) sequence: u16,
     /// The first timestamp.
-    pub timestamp: u32,
+    pub(super) timestamp: u32,
     /// Names what comes, apart from what other streams bring.
-    pub stream: u64,
+    pub(super) stream: u64,
 }
 
 impl RtpStream {
     /// Makes a stream that sends and takes nothing yet.
-    pub fn new(now: Instant, numbering: Numbering) -> Self {
+    pub(super) fn new(now: Instant, numbering: Numbering) -> Self {
         let Numbering { ssrc, sequence, timestamp, stream } = numbering;
         Self {
             negotiated: None,
@@ -57,24 +52,19 @@ impl RtpStream {
 
     /// Takes what a new offer and answer agreed on. SSRC, sequence numbers and timestamps go on. `moved` is whether the
     /// peer listens elsewhere than before.
-    pub fn update(&mut self, now: Instant, negotiated: Negotiated, moved: bool) {
+    pub(super) fn update(&mut self, now: Instant, negotiated: Negotiated, moved: bool) {
         self.receiver.update(&negotiated);
         self.sender.update(now, &negotiated, moved);
         self.negotiated = Some(negotiated);
     }
 
     /// Returns what offer and answer agreed on.
-    pub fn negotiated(&self) -> Option<&Negotiated> {
+    pub(super) fn negotiated(&self) -> Option<&Negotiated> {
         self.negotiated.as_ref()
     }
 
-    /// Returns the source of what is sent.
-    pub fn ssrc(&self) -> u32 {
-        self.sender.ssrc()
-    }
-
     /// Takes a packet from the peer, once it is known to come from it.
-    pub fn handle_packet(&mut self, now: Instant, packet: &Packet<'_>) {
+    pub(super) fn handle_packet(&mut self, now: Instant, packet: &Packet<'_>) {
         let Some(negotiated) = &self.negotiated else {
             self.stats.refused += 1;
             return;
@@ -106,22 +96,19 @@ impl RtpStream {
     }
 
     /// Returns the next frame that is ready.
-    pub fn poll_frame(&mut self, now: Instant) -> Option<Frame<'_>> {
+    pub(super) fn poll_frame(&mut self, now: Instant) -> Option<Frame<'_>> {
         self.receiver.poll_frame(now, &mut self.stats)
     }
 
     /// Sends a frame, in the codec and packet time of the peer.
-    pub fn send(&mut self, now: Instant, frame: &Frame<'_>) {
+    pub(super) fn send(&mut self, now: Instant, frame: &Frame<'_>) {
         let may_send = self.may_send();
         let Self { sender, queue, stats, .. } = self;
         sender.handle_frame(&mut Wire { now, queue, stats }, frame, may_send);
     }
 
-    /// Sends a silent packet where audio would go, so that NAT bindings stay and a peer that answers to where RTP comes
-    /// from knows where that is (RFC 6263, in a codec that was agreed on, for not every peer takes unknown ones).
-    ///
-    /// Nothing is sent while the peer takes nothing, or during an event. When it is needed is the owner's to know.
-    pub fn keep_alive(&mut self, now: Instant) {
+    /// Sends a silent packet where audio would go, if the peer takes anything.
+    pub(super) fn keep_alive(&mut self, now: Instant) {
         if self.may_send() {
             let Self { sender, queue, stats, .. } = self;
             sender.keep_alive(&mut Wire { now, queue, stats });
@@ -129,7 +116,7 @@ impl RtpStream {
     }
 
     /// Queues digits to be sent as telephone events, or as tones where the peer takes no events.
-    pub fn send_digits(
+    pub(super) fn send_digits(
         &mut self,
         now: Instant,
         digits: &str,
@@ -139,17 +126,17 @@ impl RtpStream {
     }
 
     /// Whether digits queued by [`send_digits`](Self::send_digits) are still being sent.
-    pub fn is_sending_digits(&self) -> bool {
+    pub(super) fn is_sending_digits(&self) -> bool {
         self.sender.is_sending_digits()
     }
 
     /// Caps the effort of coding Opus from now on, to shed load.
-    pub fn set_complexity_max(&mut self, complexity: u8) {
+    pub(super) fn set_complexity_max(&mut self, complexity: u8) {
         self.sender.set_complexity_max(complexity);
     }
 
     /// Takes what the peer's RTCP tells of the path to it: the share of packets lost there, of 256, and the round trip.
-    pub fn set_path(&mut self, fraction_lost: Option<u8>, round_trip: Option<Duration>) {
+    pub(super) fn set_path(&mut self, fraction_lost: Option<u8>, round_trip: Option<Duration>) {
         if let Some(fraction_lost) = fraction_lost {
             self.stats.remote_fraction_lost = Some(fraction_lost);
             self.sender.hear_loss(fraction_lost);
@@ -157,13 +144,8 @@ impl RtpStream {
         self.stats.round_trip = round_trip.or(self.stats.round_trip);
     }
 
-    /// Returns the next packet to send.
-    pub fn poll_packet(&mut self) -> Option<Packet<'_>> {
-        rtp::parse(self.poll_datagram()?).ok()
-    }
-
     /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.receiver.handle_timeout(now);
         let may_send = self.may_send();
         let Self { sender, queue, stats, .. } = self;
@@ -171,12 +153,12 @@ impl RtpStream {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) and [`poll_frame`](Self::poll_frame) are wanted, and what for.
-    pub fn poll_timeout(&self) -> Option<(Instant, LegTimer)> {
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, LegTimer)> {
         sooner(self.receiver.poll_timeout(), self.sender.poll_timeout())
     }
 
     /// Returns what was counted.
-    pub fn stats(&self) -> LegStats {
+    pub(super) fn stats(&self) -> LegStats {
         let jitter_ms = self.receiver.reception().jitter_ms();
         LegStats {
             lost: self.receiver.reception().lost(),
@@ -187,11 +169,11 @@ impl RtpStream {
     }
 
     /// Returns what call records keep.
-    pub fn quality(&self) -> LegQuality {
+    pub(super) fn quality(&self) -> LegQuality {
         self.stats().quality()
     }
 
-    /// As [`poll_packet`](Self::poll_packet), in the bytes of the wire.
+    /// Returns the next packet to send.
     pub(super) fn poll_datagram(&mut self) -> Option<&[u8]> {
         self.queue.pop().map(|(_, bytes)| bytes)
     }
