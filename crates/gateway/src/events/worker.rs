@@ -23,6 +23,9 @@ const DEPTH_EVERY: Duration = Duration::from_secs(30);
 /// The pause after the database failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often it is looked what a silent endpoint will not get in time.
+const EXPIRE_EVERY: Duration = Duration::from_secs(10);
+
 /// Expired deliveries that one unit buries: a few milliseconds.
 const EXPIRED_MAX: u16 = 500;
 
@@ -62,6 +65,8 @@ struct Worker {
     /// The database failed; it is left alone until then.
     store_rests_until: Option<Instant>,
     counted: Option<Instant>,
+    /// When it is looked again what a silent endpoint will not get in time.
+    expires: Instant,
     full: bool,
     silent: bool,
 }
@@ -107,6 +112,7 @@ impl Worker {
             ending: false,
             store_rests_until: None,
             counted: None,
+            expires: Instant::now(),
             full,
             silent: false,
         }
@@ -128,7 +134,7 @@ impl Worker {
         // A claim costs a commit: it had better be worth one, or come with another.
         let room =
             if self.settled.is_empty() && room < most / 4 && !self.under_way.is_empty() { 0 } else { room };
-        let expires = self.hungry && self.breaker.is_tripped() && !self.ending;
+        let expires = self.breaker.is_tripped() && !self.ending && now >= self.expires;
         if self.settled.is_empty() && room == 0 && !expires {
             self.hungry &= self.breaker.opens(now).is_some() || !self.under_way.is_empty();
             return self.count().await;
@@ -168,7 +174,10 @@ impl Worker {
                 metrics.failed.add(turned.retried);
                 metrics.dead.add(turned.dead);
                 self.settled = Settled::default();
-                self.hungry = turned.claimed.len() == usize::from(room) || turned.more_expired;
+                self.hungry = turned.claimed.len() == usize::from(room);
+                if expires && !turned.more_expired {
+                    self.expires = Instant::now() + EXPIRE_EVERY;
+                }
                 for job in turned.claimed {
                     self.begin(job);
                 }
@@ -273,7 +282,7 @@ impl Worker {
         if !self.settled.is_empty() {
             return now;
         }
-        let idle = now + DEPTH_EVERY;
+        let idle = if self.silent && !self.ending { self.expires } else { now + DEPTH_EVERY };
         if !self.hungry {
             return idle;
         }
