@@ -6,15 +6,15 @@ mod load;
 
 use anyhow::{Context as _, Result, bail};
 use load::calls::{Load, MediaPorts};
-use load::process::{Server, free_port, installed, on_server_core};
+use load::process::{START_TIME_MAX, Server, free_port, installed, on_server_core};
 use load::report::Figure;
 use load::rtp::Streams;
 use rustix::event::epoll;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Calls at once: 20,000 packets a second in, as many out.
 const CALLS: usize = 200;
@@ -32,7 +32,10 @@ fn main() -> Result<()> {
     let ours = through_gateway()?;
     let bare = through_floor()?;
     let rtpengine = match installed("rtpengine") {
-        Some(program) => Some(through_rtpengine(&program)?),
+        // Ours was measured all the same; only the comparison is missing.
+        Some(program) => through_rtpengine(&program)
+            .inspect_err(|error| eprintln!("rtp-relay: no figure for rtpengine: {error:#}"))
+            .ok(),
         None => {
             eprintln!(
                 "rtp-relay: rtpengine is not installed (apt-get install rtpengine-daemon); no figure for it"
@@ -71,15 +74,13 @@ fn through_floor() -> Result<f64> {
     let this = std::env::current_exe()?;
     let mut command = on_server_core(this.to_str().context("the path of this program is not text")?);
     command.args(["--floor", &CALLS.to_string(), &caller_media.to_string(), &callee_media.to_string()]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let output = BufReader::new(child.stdout.take().context("the floor has no output")?);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut server = Server::running(child, caller_media);
     let mut calls = Vec::new();
-    for line in output.lines().take(CALLS) {
-        let line = line?;
+    for line in server.first_lines(CALLS).context("the bare loop does not start")? {
         let (from_caller, from_callee) = line.split_once(' ').context("the floor printed no ports")?;
         calls.push(MediaPorts { from_caller: from_caller.parse()?, from_callee: from_callee.parse()? });
     }
-    let server = Server::running(child, caller_media);
     measure("bare loop", &server, &streams, &calls)
 }
 
@@ -139,44 +140,82 @@ fn through_rtpengine(program: &str) -> Result<f64> {
     let mut command = on_server_core(program);
     command.args(["--foreground", "--table=-1", "--interface=127.0.0.1", "--log-stderr", "--log-level=1"]);
     command.args(["--port-min=34000", "--port-max=39999"]).arg(format!("--listen-ng={control}"));
-    let server = Server::other(command, control)?;
+    let mut server = Server::other(command, control)?;
     let streams = Streams::bind()?;
     let (caller_media, callee_media) = streams.addresses()?;
-    let client = UdpSocket::bind("127.0.0.1:0")?;
-    client.connect(control)?;
-    client.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let mut client = Client::connect(control)?;
+    client.wait_for_start(&mut server)?;
     let mut calls = Vec::new();
     for index in 0..CALLS {
-        let from_callee = ng(&client, &format!("offer {index}"), index, caller_media, false)?;
-        let from_caller = ng(&client, &format!("answer {index}"), index, callee_media, true)?;
+        let from_callee = client.media_of("offer", index, caller_media)?;
+        let from_caller = client.media_of("answer", index, callee_media)?;
         calls.push(MediaPorts { from_caller, from_callee });
     }
     measure("rtpengine", &server, &streams, &calls)
 }
 
-/// Sends one command of rtpengine's control protocol and returns the media address in its answer.
-fn ng(client: &UdpSocket, cookie: &str, index: usize, media: SocketAddr, answer: bool) -> Result<SocketAddr> {
-    let text = |value: &str| format!("{}:{value}", value.len());
-    let sdp = load::calls::sdp(media);
-    let mut body = format!("d{}{}", text("call-id"), text(&format!("bench-{index}")));
-    body.push_str(&format!("{}{}", text("command"), text(if answer { "answer" } else { "offer" })));
-    body.push_str(&format!("{}{}", text("from-tag"), text("a")));
-    body.push_str(&format!("{}{}", text("sdp"), text(&sdp)));
-    if answer {
-        body.push_str(&format!("{}{}", text("to-tag"), text("b")));
-    }
-    body.push('e');
-    let cookie = cookie.replace(' ', "");
-    let mut buffer = [0; 4096];
-    // It may still be starting: the first command is repeated until it listens.
-    for _ in 0..20 {
-        let sent = client.send(format!("{cookie} {body}").as_bytes());
-        let Ok(length) = sent.and_then(|_| client.recv(&mut buffer)) else {
-            std::thread::sleep(Duration::from_millis(200));
-            continue;
-        };
-        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        return load::calls::media_address(&answer).with_context(|| format!("rtpengine answered {answer}"));
-    }
-    bail!("rtpengine does not answer")
+/// A client of rtpengine's control protocol.
+struct Client {
+    socket: UdpSocket,
+    /// How many commands were sent: the next one's cookie.
+    commands: u32,
 }
+
+impl Client {
+    fn connect(control: SocketAddr) -> Result<Self> {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.connect(control)?;
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+        Ok(Self { socket, commands: 0 })
+    }
+
+    fn wait_for_start(&mut self, server: &mut Server) -> Result<()> {
+        let deadline = Instant::now() + START_TIME_MAX;
+        while self.ask("d7:command4:pinge").is_err() {
+            if !server.is_running() {
+                bail!("rtpengine ended at its start; what it said is above");
+            }
+            if Instant::now() > deadline {
+                bail!("rtpengine does not answer");
+            }
+            // A command to a port that is not bound yet fails at once.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Offers or answers the media of one end, and returns the address that the other end is to send to.
+    fn media_of(&mut self, command: &str, index: usize, media: SocketAddr) -> Result<SocketAddr> {
+        let text = |value: &str| format!("{}:{value}", value.len());
+        let mut body = format!("d{}{}", text("call-id"), text(&format!("bench-{index}")));
+        body.push_str(&format!("{}{}", text("command"), text(command)));
+        body.push_str(&format!("{}{}", text("from-tag"), text("a")));
+        body.push_str(&format!("{}{}", text("sdp"), text(&load::calls::sdp(media))));
+        if command == "answer" {
+            body.push_str(&format!("{}{}", text("to-tag"), text("b")));
+        }
+        body.push('e');
+        let answer = self.ask(&body)?;
+        load::calls::media_address(&answer).with_context(|| format!("rtpengine answered {answer}"))
+    }
+
+    /// Sends one command until it is answered. Answers to others, which came late, are left aside.
+    fn ask(&mut self, body: &str) -> Result<String> {
+        self.commands += 1;
+        let cookie = format!("c{} ", self.commands);
+        let mut buffer = [0; 4096];
+        for _ in 0..COMMAND_TRIES {
+            self.socket.send(format!("{cookie}{body}").as_bytes())?;
+            while let Ok(length) = self.socket.recv(&mut buffer) {
+                let answer = String::from_utf8_lossy(&buffer[..length]);
+                if let Some(answer) = answer.strip_prefix(&cookie) {
+                    return Ok(answer.to_owned());
+                }
+            }
+        }
+        bail!("rtpengine did not answer {body}")
+    }
+}
+
+/// Two seconds, at a fifth of one each.
+const COMMAND_TRIES: usize = 10;

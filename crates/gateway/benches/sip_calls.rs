@@ -66,7 +66,10 @@ fn climb(start: impl FnOnce(&Load) -> Result<Server>) -> Result<Best> {
     let mut load = Load::bind(nowhere, nowhere)?;
     let mut server = start(&load)?;
     load.set_server(server.address);
-    load.run(50.0, 50).context("the warm-up failed")?;
+    let warm_up = load.run(50.0, 50).context("the warm-up failed")?;
+    if warm_up.failed > 0 || !server.is_running() {
+        bail!("{} of the first 50 calls failed; what the server said is above", warm_up.failed);
+    }
     let mut best = None;
     for &rate in RATES {
         let before = server.cpu()?;

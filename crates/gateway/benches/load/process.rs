@@ -7,7 +7,11 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// A server that is not ready after this long will not be.
+pub const START_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A child process; killed and reaped when dropped.
 pub struct Server {
@@ -23,13 +27,14 @@ impl Server {
         std::fs::write(&config, gateway_config(directory, caller, callee))?;
         let mut command = on_server_core(env!("CARGO_BIN_EXE_trunkline"));
         command.arg("serve").arg("--config").arg(&config).arg("--ready-json");
-        let mut child = command.stdout(Stdio::piped()).spawn().context("could not start the gateway")?;
-        let output = child.stdout.take().context("the gateway has no output")?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        let ready: Value = serde_json::from_str(&line).context("the gateway did not become ready")?;
-        let address = ready["sip_udp"][0].as_str().context("the gateway names no UDP listener")?.parse()?;
-        Ok(Self { child, address })
+        let child = command.stdout(Stdio::piped()).spawn().context("could not start the gateway")?;
+        let mut server = Self::running(child, caller);
+        let lines = server.first_lines(1).context("the gateway did not become ready")?;
+        let ready: Value =
+            serde_json::from_str(&lines.concat()).context("the gateway did not become ready")?;
+        server.address =
+            ready["sip_udp"][0].as_str().context("the gateway names no UDP listener")?.parse()?;
+        Ok(server)
     }
 
     /// Starts a program that listens on a loopback port which the caller chose.
@@ -41,6 +46,24 @@ impl Server {
     /// Takes over a child that was started already.
     pub fn running(child: Child, address: SocketAddr) -> Self {
         Self { child, address }
+    }
+
+    /// Returns the first lines of its standard output, which is piped; waits for them only so long.
+    pub fn first_lines(&mut self, count: usize) -> Result<Vec<String>> {
+        let output = self.child.stdout.take().context("its output is not piped")?;
+        let (sender, lines) = mpsc::sync_channel(count);
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().take(count) {
+                // The receiver is gone when it has waited long enough.
+                let _ = sender.send(line);
+            }
+        });
+        let deadline = Instant::now() + START_TIME_MAX;
+        let next = || -> Result<String> {
+            let left = deadline.saturating_duration_since(Instant::now());
+            Ok(lines.recv_timeout(left).context("it printed less than it should have")??)
+        };
+        (0..count).map(|_| next()).collect()
     }
 
     /// Returns the CPU time that all its threads, and its children's, have had.

@@ -1,7 +1,7 @@
 //! G.711 streams in both directions of many calls, from two sockets.
 
 use super::calls::MediaPorts;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -21,6 +21,9 @@ pub struct Flow {
 
 /// One packet each 20 ms in each direction.
 const PACKET_TIME: Duration = Duration::from_millis(20);
+
+/// A generator that ends this much late, of several seconds, did not send what it is said to have sent.
+const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// RTP header and 160 samples.
 const PACKET_BYTES: usize = 172;
@@ -49,9 +52,15 @@ impl Streams {
         let mut packet = [0x55; PACKET_BYTES];
         let start = Instant::now();
         let gap = PACKET_TIME / calls.len().max(1) as u32;
+        let slots = time.div_duration_f64(gap) as u32;
         let mut slot: u32 = 0;
-        while start.elapsed() < time {
-            while gap * slot <= start.elapsed() {
+        while slot < slots {
+            if start.elapsed() > time + LATE_MAX {
+                bail!(
+                    "the generator sent {slot} of {slots} pairs of packets: this machine is too busy to measure on"
+                );
+            }
+            while slot < slots && gap * slot <= start.elapsed() {
                 let at = slot as usize % calls.len();
                 if at == 0 {
                     *sequence = sequence.wrapping_add(1);
