@@ -19,9 +19,12 @@ mod database;
 mod support;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use database::Database;
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use support::{NOW_UNIX_MS, Sent, World};
 use tokio::task::JoinSet;
@@ -35,6 +38,13 @@ use trunkline_storage::numbers::{self, Act, NewNumber};
 const MEASURED: Duration = Duration::from_secs(5);
 /// Clients at once: enough that the writer's groups are worth their sync.
 const CLIENTS: usize = 64;
+/// Searches a second that are offered where what counts is how soon they are answered.
+const OFFERED_PER_S: u32 = 1_000;
+/// Purchases of searches made before: as many as there are numbers to hold at once, beside what else is measured.
+const PURCHASES: usize = 5_000;
+/// How long a search holds its numbers here, so that the next measurement has them again: far less than the
+/// skew of a signature, for the requests are signed for one time.
+const HOLD_SECS: i64 = 60;
 const SEARCH: &str = "/availablePhoneNumbers/countries/US/:search?api-version=2025-06-01";
 const PURCHASE: &str = "/availablePhoneNumbers/:purchase?api-version=2025-06-01";
 
@@ -78,8 +88,13 @@ async fn operations(name: &str, database: &Database, floor: &Measured) {
     let users = Asked { method: "POST", target: "/identities?api-version=2023-10-01".into(), body: None };
     told("users_per_s", "user/s", &measure(&world.router, users).await);
     let searches = Asked { method: "POST", target: SEARCH.into(), body: Some(wanted()) };
-    told("searches_per_s", "search/s", &measure(&world.router, searches).await);
+    told("searches_per_s", "search/s", &measure(&world.router, searches.clone()).await);
+    world.let_holds_end();
+    told("offered_searches_per_s", "search/s", &offered(&world.router, searches).await);
+    world.let_holds_end();
     told("purchases_per_s", "purchase/s", &purchases(&world).await);
+    world.let_holds_end();
+    told("orders_per_s", "order/s", &orders(&world).await);
     world.store.close().await;
 }
 
@@ -96,7 +111,7 @@ impl Asked {
         Self { method: "GET", target, body: None }
     }
 
-    fn request(&self) -> axum::http::Request<axum::body::Body> {
+    fn request(&self) -> Request<Body> {
         let sent = Sent::new(self.method, &self.target);
         match &self.body {
             Some(body) => sent.json(body).sign(NOW_UNIX_MS),
@@ -105,55 +120,119 @@ impl Asked {
     }
 }
 
+/// Clients that each ask again when they were answered: the most there can be.
 async fn measure(router: &Router, asked: Asked) -> Measured {
-    let deadline = Instant::now() + MEASURED;
+    let began = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..CLIENTS {
         let (router, asked) = (router.clone(), asked.clone());
         tasks.spawn(async move {
             let mut took = Vec::new();
-            while Instant::now() < deadline {
-                let request = asked.request();
-                let began = Instant::now();
-                let response = router.clone().oneshot(request).await.unwrap();
-                assert!(response.status().is_success(), "{response:?}");
-                axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-                took.push(began.elapsed());
+            while began.elapsed() < MEASURED {
+                took.push(answered(&router, asked.request(), Instant::now()).await);
             }
             took
         });
     }
-    Measured::of(tasks.join_all().await.concat())
+    Measured::of(tasks.join_all().await.concat(), began.elapsed())
+}
+
+/// Requests that come when they come, [`OFFERED_PER_S`], whether or not those before were answered: each has waited
+/// since it was due.
+async fn offered(router: &Router, asked: Asked) -> Measured {
+    let began = Instant::now();
+    let mut tasks = JoinSet::new();
+    let mut due = began;
+    while due < began + MEASURED {
+        tokio::time::sleep_until(due.into()).await;
+        // The timer wakes once a millisecond; whatever is due by then goes.
+        let now = Instant::now();
+        while due <= now {
+            let (router, request) = (router.clone(), asked.request());
+            tasks.spawn(async move { answered(&router, request, due).await });
+            due += Duration::from_secs(1) / OFFERED_PER_S;
+        }
+    }
+    let took = tasks.join_all().await;
+    Measured::of(took, began.elapsed())
+}
+
+/// Sends a request and returns how long after `since` it was answered.
+async fn answered(router: &Router, request: Request<Body>, since: Instant) -> Duration {
+    let response = router.clone().oneshot(request).await.unwrap();
+    assert!(response.status().is_success(), "{response:?}");
+    axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    since.elapsed()
+}
+
+/// Purchases of what was searched before.
+async fn purchases(world: &Arc<World>) -> Measured {
+    let mut tasks = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let world = world.clone();
+        tasks.spawn(async move {
+            let mut found = Vec::new();
+            for _ in 0..PURCHASES / CLIENTS {
+                found.push(search(&world).await);
+            }
+            found
+        });
+    }
+    let found = tasks.join_all().await;
+    let began = Instant::now();
+    let mut tasks = JoinSet::new();
+    for found in found {
+        let world = world.clone();
+        tasks.spawn(async move {
+            let mut took = Vec::new();
+            for found in found {
+                took.push(purchase(&world, &found).await);
+            }
+            took
+        });
+    }
+    Measured::of(tasks.join_all().await.concat(), began.elapsed())
 }
 
 /// Search and purchase; the purchase is timed, and both are waited for.
-async fn purchases(world: &Arc<World>) -> Measured {
-    let deadline = Instant::now() + MEASURED;
+async fn orders(world: &Arc<World>) -> Measured {
+    let began = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..CLIENTS {
         let world = world.clone();
         tasks.spawn(async move {
             let mut took = Vec::new();
-            while Instant::now() < deadline {
-                let found = world.post(SEARCH, &wanted()).await;
-                assert_eq!(found.status, 202, "{found:?}");
-                let body = json!({ "searchId": found.header("search-id"), "agreeToNotResell": false });
-                let began = Instant::now();
-                let bought = world.post(PURCHASE, &body).await;
-                assert_eq!(bought.status, 202, "{bought:?}");
-                took.push(began.elapsed());
+            while began.elapsed() < MEASURED {
+                let found = search(&world).await;
+                took.push(purchase(&world, &found).await);
             }
             took
         });
     }
-    Measured::of(tasks.join_all().await.concat())
+    Measured::of(tasks.join_all().await.concat(), began.elapsed())
+}
+
+/// Searches, and returns the id of the search.
+async fn search(world: &World) -> String {
+    let found = world.post(SEARCH, &wanted()).await;
+    assert_eq!(found.status, 202, "{found:?}");
+    found.header("search-id").to_owned()
+}
+
+/// Buys what a search found, and returns how long that took.
+async fn purchase(world: &World, found: &str) -> Duration {
+    let body = json!({ "searchId": found, "agreeToNotResell": false });
+    let began = Instant::now();
+    let bought = world.post(PURCHASE, &body).await;
+    assert_eq!(bought.status, 202, "{bought:?}");
+    began.elapsed()
 }
 
 impl Measured {
-    fn of(mut took: Vec<Duration>) -> Self {
+    fn of(mut took: Vec<Duration>, within: Duration) -> Self {
         took.sort_unstable();
         let p99 = took.get(took.len() * 99 / 100).copied().unwrap_or_default();
-        Self { per_s: took.len() as f64 / MEASURED.as_secs_f64(), p99 }
+        Self { per_s: took.len() as f64 / within.as_secs_f64(), p99 }
     }
 }
 
@@ -181,10 +260,15 @@ fn report(metric: &str, unit: &str, ours: &Measured, floor: &Measured) {
     }
 }
 
+impl World {
+    fn let_holds_end(&self) {
+        self.clock.fetch_add(HOLD_SECS * 1000, Ordering::Relaxed);
+    }
+}
+
 async fn buy(world: &World) -> String {
-    let found = world.post(SEARCH, &wanted()).await;
-    let body = json!({ "searchId": found.header("search-id"), "agreeToNotResell": false });
-    assert_eq!(world.post(PURCHASE, &body).await.status, 202);
+    let found = search(world).await;
+    purchase(world, &found).await;
     let owned = world.get("/phoneNumbers?api-version=2025-06-01").await;
     owned.json["phoneNumbers"][0]["phoneNumber"].as_str().unwrap().replace('+', "%2B")
 }
@@ -202,6 +286,7 @@ fn wanted() -> serde_json::Value {
 fn wide() -> RuleBook {
     let text = include_str!("../../numbers/data/rules.toml");
     let text = text
+        .replace("ttl_s = 900", &format!("ttl_s = {HOLD_SECS}"))
         .replace("purchase_requests_per_tenant = 1\n", "purchase_requests_per_tenant = 100000\n")
         .replace("searches_per_tenant_per_week = 5\n", "searches_per_tenant_per_week = 100000000\n")
         .replace("numbers_held_per_tenant = 2000 ", "numbers_held_per_tenant = 100000000 ");
