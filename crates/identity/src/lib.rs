@@ -18,6 +18,7 @@ pub mod signature;
 pub mod token;
 pub mod user;
 
+pub use relay::RelayCredential;
 pub use resource::{AccessKey, ConnectionString, ResourceId};
 pub use signature::{Refusal, SignedRequest};
 pub use token::{Claims, DIGEST_REALM, DigestSecrets, InvalidToken, Scope, SigningKey, VerifyingKey};
