@@ -9,6 +9,10 @@ mod esme;
 mod events;
 #[path = "sms/http_carrier.rs"]
 mod http_carrier;
+#[path = "sms/kannel.rs"]
+mod kannel;
+#[path = "sms/kill.rs"]
+mod kill;
 #[path = "sms/sandbox.rs"]
 mod sandbox;
 #[path = "sms/scene.rs"]

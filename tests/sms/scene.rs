@@ -172,7 +172,12 @@ impl Scene {
         self.gateway = Some(self.start(&name, &mut command));
     }
 
-    /// Kills the gateway as a power cut would, and waits until it is gone.
+    /// Kills the gateway as a power cut would.
+    pub(crate) fn signal_kill(&self) {
+        self.gateway.as_ref().expect("a running gateway").signal(Signal::KILL);
+    }
+
+    /// Kills the gateway, unless that was done, and waits until it is gone.
     pub(crate) fn kill(&mut self) {
         let mut process = self.gateway.take().expect("a running gateway");
         process.signal(Signal::KILL);
@@ -195,15 +200,12 @@ impl Scene {
             "phoneNumberType": "tollFree", "assignmentType": "application", "quantity": 1,
             "capabilities": { "calling": "inbound+outbound", "sms": "inbound+outbound" },
         });
-        let found = self.ask(&Request::post(
-            format!("/availablePhoneNumbers/countries/US/:search?{VERSION}"),
-            &body,
-        ));
+        let found =
+            self.ask(&Request::post(format!("/availablePhoneNumbers/countries/US/:search?{VERSION}"), &body));
         let result = self.ask(&Request::get(found.header("location"))).json();
         self.number = result["phoneNumbers"][0].as_str().unwrap_or_else(|| panic!("{result}")).to_owned();
         let body = json!({ "searchId": found.header("search-id"), "agreeToNotResell": false });
-        let bought =
-            self.ask(&Request::post(format!("/availablePhoneNumbers/:purchase?{VERSION}"), &body));
+        let bought = self.ask(&Request::post(format!("/availablePhoneNumbers/:purchase?{VERSION}"), &body));
         let operation = self.ask(&Request::get(bought.header("operation-location"))).json();
         assert_eq!(operation["status"], "succeeded", "{operation}");
     }
@@ -340,5 +342,7 @@ pub(crate) fn script_path(name: &str) -> PathBuf {
 
 fn packages() -> PathBuf {
     let folder = std::env::var_os("TRUNKLINE_PACKAGES");
-    folder.map(PathBuf::from).expect("TRUNKLINE_PACKAGES: cargo xtask test installs the packages and says where")
+    folder
+        .map(PathBuf::from)
+        .expect("TRUNKLINE_PACKAGES: cargo xtask test installs the packages and says where")
 }

@@ -7,6 +7,7 @@ mod ended;
 pub(crate) mod engine;
 pub(crate) mod explain;
 pub(crate) mod http_carrier;
+mod housekeeping;
 mod law;
 mod locality;
 mod receive;

@@ -15,6 +15,8 @@ pub struct Standing {
     pub toll_free_verified: bool,
     /// Whether the programme of the short code is approved.
     pub short_code_approved: bool,
+    /// Whether registrations, and the rates that come with them, are somebody else's business.
+    pub assumed: bool,
 }
 
 /// A 10DLC campaign.
@@ -108,6 +110,7 @@ impl fmt::Display for Closed {
 /// [`Closed`]: why not.
 pub fn check(kind: SenderKind, standing: &Standing, domestic: bool) -> Result<(), Closed> {
     let open = match kind {
+        SenderKind::Local | SenderKind::TollFree | SenderKind::ShortCode if standing.assumed => true,
         SenderKind::ShortCode => standing.short_code_approved,
         _ if !domestic => true,
         SenderKind::Local => standing.campaign.is_some(),
@@ -134,7 +137,9 @@ mod tests {
             campaign: Some(Campaign { id: "C1".into(), class: CampaignClass::T }),
             toll_free_verified: true,
             short_code_approved: true,
+            assumed: false,
         };
+        let assumed = Standing { assumed: true, ..Standing::default() };
         for (kind, closed) in [
             (SenderKind::Local, Closed::NoCampaign),
             (SenderKind::TollFree, Closed::TollFreeUnverified),
@@ -142,7 +147,9 @@ mod tests {
         ] {
             assert_eq!(check(kind, &none, true), Err(closed));
             assert_eq!(check(kind, &all, true), Ok(()));
+            assert_eq!(check(kind, &assumed, true), Ok(()));
         }
+        assert_eq!(check(SenderKind::Name, &assumed, true), Err(Closed::NotDomestic));
         assert_eq!(check(SenderKind::Name, &all, true), Err(Closed::NotDomestic));
         assert_eq!(check(SenderKind::Name, &none, false), Ok(()));
         assert_eq!(check(SenderKind::Local, &none, false), Ok(()));

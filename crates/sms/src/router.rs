@@ -180,8 +180,7 @@ impl Router {
 
     /// Counts a message that is sent to a trunk.
     pub fn commit(&mut self, now: Instant, trunk: &TrunkId, message: &Message<'_>) {
-        let campaign = message.standing.campaign.as_ref();
-        self.limits.take(now, trunk, message.from, campaign, message.segments);
+        self.limits.take(now, trunk, message.from, message.standing, message.segments);
     }
 
     /// What stops a message whatever the trunk.

@@ -165,7 +165,8 @@ pub async fn list(db: &mut Connection, after: Option<&Pair>, limit: u16) -> Resu
 }
 
 fn array(pairs: &[Pair]) -> Json {
-    let row = |pair: &Pair| json!([pair.resource.simple().to_string(), pair.sender, pair.recipient.to_string()]);
+    let row =
+        |pair: &Pair| json!([pair.resource.simple().to_string(), pair.sender, pair.recipient.to_string()]);
     pairs.iter().map(row).collect()
 }
 

@@ -186,7 +186,9 @@ impl SmsCommand {
             | Self::Release { database, .. }
             | Self::Unmatched { database, .. }
             | Self::OptOuts { database, .. }
-            | Self::OptOut(OptOutCommand::Add { database, .. } | OptOutCommand::Remove { database, .. }) => database,
+            | Self::OptOut(OptOutCommand::Add { database, .. } | OptOutCommand::Remove { database, .. }) => {
+                database
+            }
         }
     }
 }

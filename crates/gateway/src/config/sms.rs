@@ -7,8 +7,8 @@ mod smpp;
 
 pub use account::{SmsAccount, SmsServer};
 pub use http::HttpCarrier;
-pub use senders::{Campaign, Identity, Registration, Senders, ShortCode};
-pub use smpp::{Binds, Password, SmppCarrier, Tls};
+pub use senders::{Campaign, Registration, Senders};
+pub use smpp::{Binds, SmppCarrier, Tls};
 
 use super::reader::Section;
 use super::{positive, seconds};
@@ -97,13 +97,21 @@ pub(super) fn sms(mut section: Section<'_, '_>) -> Sms {
     if names.len() != carriers.len() {
         section.problem("carrier", "two carriers have the same name");
     }
-    let routes = section.sections("route").into_iter().filter_map(|route_section| route(route_section, &names));
+    let routes =
+        section.sections("route").into_iter().filter_map(|route_section| route(route_section, &names));
     let routes: Vec<Route> = routes.collect();
-    let preference = word(&mut section, "preference", ("weighted", Preference::Weighted), &[("least_cost", Preference::LeastCost),
-    ]);
-    let scope = word(&mut section, "opt_out_scope", ("tenant", Scope::Tenant), &[("number", Scope::Number),
-        ("all", Scope::All),
-    ]);
+    let preference = word(
+        &mut section,
+        "preference",
+        ("weighted", Preference::Weighted),
+        &[("least_cost", Preference::LeastCost)],
+    );
+    let scope = word(
+        &mut section,
+        "opt_out_scope",
+        ("tenant", Scope::Tenant),
+        &[("number", Scope::Number), ("all", Scope::All)],
+    );
     let quiet_hours = word(&mut section, "quiet_hours", ("defer", true), &[("off", false)]);
     let sms = Sms {
         routes: if routes.is_empty() { names.into_iter().map(everywhere).collect() } else { routes },
@@ -138,31 +146,48 @@ fn carrier(mut section: Section<'_, '_>) -> Option<SmsCarrier> {
     let id = section.required::<TrunkId>("name");
     let rate = section.value::<u32>("segments_per_sec_max").filter(|rate| *rate > 0).map(Rate::per_second);
     let split = SplitPolicy {
-        default_alphabet: word(&mut section, "alphabet", ("gsm7", DefaultAlphabet::Gsm7), &[("gsm7_packed", DefaultAlphabet::Gsm7Packed),
-            ("latin1", DefaultAlphabet::Latin1),
-        ]),
-        method: word(&mut section, "long_messages", ("udh16", Method::Udh16), &[("udh8", Method::Udh8),
-            ("sar", Method::Sar),
-            ("payload", Method::Payload),
-        ]),
+        default_alphabet: word(
+            &mut section,
+            "alphabet",
+            ("gsm7", DefaultAlphabet::Gsm7),
+            &[("gsm7_packed", DefaultAlphabet::Gsm7Packed), ("latin1", DefaultAlphabet::Latin1)],
+        ),
+        method: word(
+            &mut section,
+            "long_messages",
+            ("udh16", Method::Udh16),
+            &[("udh8", Method::Udh8), ("sar", Method::Sar), ("payload", Method::Payload)],
+        ),
         segments_max: section.value("segments_max").unwrap_or(SplitPolicy::default().segments_max),
         transliterate: section.value("transliterate").unwrap_or(false),
     };
     if split.segments_max == 0 {
         section.problem("segments_max", "is 1 to 255");
     }
-    let ids = word(&mut section, "message_ids", ("auto", IdPolicy::Auto), &[("as_is", IdPolicy::Fixed(Form::AsIs)),
-        ("response_hex", IdPolicy::Fixed(Form::ResponseHex)),
-        ("response_decimal", IdPolicy::Fixed(Form::ResponseDecimal)),
-        ("prefixed", IdPolicy::Fixed(Form::Prefixed)),
-        ("response_prefixed", IdPolicy::Fixed(Form::ResponsePrefixed)),
-    ]);
-    let receipts = word(&mut section, "receipts", ("each_segment", Receipts::Sent(Settles::EachSegment)), &[("any_segment", Receipts::Sent(Settles::AnySegment)),
-        ("never", Receipts::Never),
-    ]);
-    let lost_response = word(&mut section, "lost_response", ("resubmit", LostResponse::Resubmit), &[("hold", LostResponse::Hold),
-        ("fail", LostResponse::Fail),
-    ]);
+    let ids = word(
+        &mut section,
+        "message_ids",
+        ("auto", IdPolicy::Auto),
+        &[
+            ("as_is", IdPolicy::Fixed(Form::AsIs)),
+            ("response_hex", IdPolicy::Fixed(Form::ResponseHex)),
+            ("response_decimal", IdPolicy::Fixed(Form::ResponseDecimal)),
+            ("prefixed", IdPolicy::Fixed(Form::Prefixed)),
+            ("response_prefixed", IdPolicy::Fixed(Form::ResponsePrefixed)),
+        ],
+    );
+    let receipts = word(
+        &mut section,
+        "receipts",
+        ("each_segment", Receipts::Sent(Settles::EachSegment)),
+        &[("any_segment", Receipts::Sent(Settles::AnySegment)), ("never", Receipts::Never)],
+    );
+    let lost_response = word(
+        &mut section,
+        "lost_response",
+        ("resubmit", LostResponse::Resubmit),
+        &[("hold", LostResponse::Hold), ("fail", LostResponse::Fail)],
+    );
     let over_http = section.has("http");
     if over_http && section.has("smpp") {
         section.problem("http", "stands beside smpp: a carrier is reached in one way");

@@ -54,7 +54,11 @@ impl SmsMetrics {
             ("trunkline_sms_segments_refused_total", "Segments that carriers refused.", &self.refused),
             ("trunkline_sms_throttled_total", "Pauses that carriers asked for.", &self.throttled),
             ("trunkline_sms_quarantined_total", "Messages set aside.", &self.quarantined),
-            ("trunkline_sms_receipts_matched_total", "Receipts that found their segment.", &self.receipts_matched),
+            (
+                "trunkline_sms_receipts_matched_total",
+                "Receipts that found their segment.",
+                &self.receipts_matched,
+            ),
             (
                 "trunkline_sms_receipts_unmatched_total",
                 "Receipts that did not find their segment, or not at once.",

@@ -103,8 +103,8 @@ async fn opt_out(config: &Config, store: &Store, command: OptOutCommand) -> anyh
             let (pair, scope) = ([pair_of(store, pair).await?], config.sms.opt_out_scope);
             let removed = patiently(async || {
                 let pair = pair.clone();
-                let remove = store
-                    .write(move |db| Box::pin(async move { opt_outs::remove(db, &pair, scope).await }));
+                let remove =
+                    store.write(move |db| Box::pin(async move { opt_outs::remove(db, &pair, scope).await }));
                 remove.await
             });
             anyhow::ensure!(removed.await? > 0, "there is no such opt-out");
@@ -124,12 +124,15 @@ async fn conversation(db: &mut Connection, number: &str, limit: u16, json: bool)
     let sent = history::with_recipient(db, number, None, None, limit).await?;
     let received = inbound::with_sender(db, number, None, None, limit).await?;
     let sent = sent.iter().map(|message| (message.created_unix_ms, document(message), line(message)));
-    let received =
-        received.iter().map(|text| (text.received_unix_ms, text_document(text), text_line(text)));
+    let received = received.iter().map(|text| (text.received_unix_ms, text_document(text), text_line(text)));
     let mut all: Vec<(i64, Value, String)> = sent.chain(received).collect();
     all.sort_by_key(|(at, _, _)| std::cmp::Reverse(*at));
     all.truncate(limit.into());
-    show_all(json, all.iter().map(|(_, document, _)| document.clone()), all.iter().map(|(_, _, line)| line.clone()));
+    show_all(
+        json,
+        all.iter().map(|(_, document, _)| document.clone()),
+        all.iter().map(|(_, _, line)| line.clone()),
+    );
     Ok(true)
 }
 
@@ -255,7 +258,10 @@ fn unmatched_document(receipt: &Unmatched) -> Value {
 fn unmatched_line(receipt: &Unmatched) -> String {
     let received = rfc3339(receipt.received_unix_ms);
     let id = receipt.carrier_id.as_deref().unwrap_or("no id");
-    format!("{received} {} {id} {} -> {} {}", receipt.trunk, receipt.source, receipt.destination, receipt.receipt)
+    format!(
+        "{received} {} {id} {} -> {} {}",
+        receipt.trunk, receipt.source, receipt.destination, receipt.receipt
+    )
 }
 
 fn opt_out_document(opt_out: &OptOut) -> Value {
@@ -270,5 +276,9 @@ fn opt_out_document(opt_out: &OptOut) -> Value {
 
 fn opt_out_line(opt_out: &OptOut) -> String {
     let Pair { resource, sender, recipient } = &opt_out.pair;
-    format!("{recipient} from {sender} of {resource} since {} by {}", rfc3339(opt_out.since_unix_ms), opt_out.origin)
+    format!(
+        "{recipient} from {sender} of {resource} since {} by {}",
+        rfc3339(opt_out.since_unix_ms),
+        opt_out.origin
+    )
 }

@@ -58,8 +58,18 @@ pub(super) struct Committed {
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { taken, settled, reports, unmatched, matched_late, texts, parts, parts_gone, brand_days, acks } =
-            self;
+        let Self {
+            taken,
+            settled,
+            reports,
+            unmatched,
+            matched_late,
+            texts,
+            parts,
+            parts_gone,
+            brand_days,
+            acks,
+        } = self;
         taken.is_empty()
             && settled.is_empty()
             && reports.is_empty()
@@ -108,7 +118,12 @@ async fn write(db: &mut Connection, batch: &Batch, law: &Law, now_unix_ms: i64) 
 }
 
 /// Writes what became of outgoing messages; returns those that ended.
-async fn deliver(db: &mut Connection, batch: &Batch, law: &Law, now_unix_ms: i64) -> Result<Vec<Ended>, Error> {
+async fn deliver(
+    db: &mut Connection,
+    batch: &Batch,
+    law: &Law,
+    now_unix_ms: i64,
+) -> Result<Vec<Ended>, Error> {
     delivery::take(db, &batch.taken).await?;
     let rows: Vec<Settled> = batch.settled.iter().map(|(settled, _)| settled.clone()).collect();
     let done = delivery::settle(db, &rows).await?;
@@ -136,9 +151,9 @@ async fn deliver(db: &mut Connection, batch: &Batch, law: &Law, now_unix_ms: i64
         }
     }
     // A receipt may have been before the answer for the last segment.
-    let sent_in_parts = rows.iter().filter(|row| {
-        row.next == Next::Sent && row.delivery.segments.is_some_and(|segments| segments > 1)
-    });
+    let sent_in_parts = rows
+        .iter()
+        .filter(|row| row.next == Next::Sent && row.delivery.segments.is_some_and(|segments| segments > 1));
     let reported = reports.iter().map(|report| report.message);
     let fold: BTreeSet<i64> = sent_in_parts.map(|row| row.seq).chain(reported).collect();
     ended.extend(fold_receipts(db, &fold, law, now_unix_ms).await?);

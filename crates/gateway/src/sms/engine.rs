@@ -22,6 +22,7 @@ mod stop;
 
 use super::batch::{self, Batch, Committed};
 use super::carrier::{EVENTS_MAX, Event, LinkId};
+use super::housekeeping;
 use super::http_carrier::{self, Hooks};
 use super::law::Law;
 use super::smpp;
@@ -29,8 +30,8 @@ use crate::app::random;
 use crate::config::{CarrierReach, Sms};
 use crate::metrics::Metrics;
 use claim::Claims;
-use receipts::Receipts;
 pub(super) use dispatch::{billed, purpose as router_purpose};
+use receipts::Receipts;
 use state::{Carrier, Link, Work};
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
@@ -54,11 +55,13 @@ type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 pub(crate) struct Handle {
     stop: oneshot::Sender<()>,
     task: tokio::task::JoinHandle<()>,
+    housekeeping: tokio::task::JoinHandle<()>,
 }
 
 impl Handle {
     /// Claims nothing new, waits for what is with carriers, gives the rest back to the store, and ends.
     pub(crate) async fn stop(self) {
+        self.housekeeping.abort();
         // Fails when the engine has ended by itself, which is what is wanted.
         let _ = self.stop.send(());
         if let Err(error) = self.task.await {
@@ -120,7 +123,6 @@ pub(crate) async fn start(
         part_numbers: 0,
         writing: None,
         write_failures: 0,
-        write_again: None,
         expiring: None,
         expire_at: Instant::now(),
         stopping: None,
@@ -128,7 +130,8 @@ pub(crate) async fn start(
     };
     engine.restore_parts().await?;
     engine.restore_brand_days().await?;
-    Ok(Handle { stop, task: tokio::spawn(engine.run()) })
+    let housekeeping = tokio::spawn(housekeeping::run(engine.store.clone(), config.clone()));
+    Ok(Handle { stop, task: tokio::spawn(engine.run()), housekeeping })
 }
 
 /// Queues again what this node had claimed when it ended.
@@ -177,8 +180,6 @@ struct Engine {
     part_numbers: u64,
     writing: Option<(Arc<Batch>, Pending<Committed>)>,
     write_failures: u32,
-    /// A commit that failed is tried again then.
-    write_again: Option<Instant>,
     expiring: Option<Pending<Vec<(Option<TrunkId>, Status)>>>,
     expire_at: Instant,
     stopping: Option<Stopping>,
@@ -262,11 +263,16 @@ impl Engine {
     }
 
     fn wake_at(&self) -> Instant {
-        let mut wakes = vec![self.expire_at, self.clock.now + WAKE_MAX];
-        wakes.extend(self.write_again.filter(|_| self.writing.is_none()));
-        wakes.extend(self.claims.wake_at());
-        wakes.extend(self.carriers.values().filter_map(Carrier::wake_at));
-        wakes.extend(self.stopping.as_ref().map(|stopping| stopping.deadline));
+        let now = self.clock.now;
+        let mut wakes = vec![now + WAKE_MAX];
+        match &self.stopping {
+            Some(stopping) => wakes.push(stopping.deadline),
+            None => {
+                wakes.extend(Some(self.expire_at).filter(|_| self.expiring.is_none()));
+                wakes.extend(self.claims.wake_at());
+            }
+        }
+        wakes.extend(self.carriers.values().filter_map(|carrier| carrier.wake_at(now)));
         wakes.into_iter().min().unwrap_or(self.clock.now)
     }
 
@@ -284,10 +290,7 @@ impl Engine {
     }
 
     fn write(&mut self) {
-        if self.writing.is_some() || self.write_again.is_some_and(|at| at > self.clock.now) {
-            return;
-        }
-        if self.batch.is_empty() {
+        if self.writing.is_some() || self.batch.is_empty() {
             return;
         }
         let batch = Arc::new(std::mem::take(&mut self.batch));
@@ -295,7 +298,6 @@ impl Engine {
     }
 
     fn begin_to_write(&mut self, batch: Arc<Batch>) {
-        self.write_again = None;
         let commit =
             batch::commit(self.store.clone(), Arc::clone(&batch), Arc::clone(&self.law), self.clock.unix_ms);
         let delay = match self.write_failures {
@@ -356,7 +358,8 @@ impl Engine {
             let now = self.clock.unix_ms;
             self.expire_at = self.clock.now + EXPIRE_EVERY;
             self.expiring = Some(Box::pin(async move {
-                let due = trunkline_storage::messages::delivery::next_deadline(&mut store.read().await?).await?;
+                let due =
+                    trunkline_storage::messages::delivery::next_deadline(&mut store.read().await?).await?;
                 match due {
                     Some(due) if due <= now => batch::expire(store, law, now).await,
                     Some(_) | None => Ok(Vec::new()),

@@ -26,7 +26,11 @@ pub(crate) struct Question {
 }
 
 /// Asks the router, with every carrier up and every limit unused.
-pub(crate) async fn explain(config: &Sms, db: &mut Connection, question: &Question) -> Result<Decision, Error> {
+pub(crate) async fn explain(
+    config: &Sms,
+    db: &mut Connection,
+    question: &Question,
+) -> Result<Decision, Error> {
     let law = Law::new(config);
     let number = match &question.from {
         Sender::Number(number) => numbers::by_e164(db, *number).await?,

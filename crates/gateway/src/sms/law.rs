@@ -5,8 +5,8 @@ use crate::config::{Sms, SmsReceipts, SmsRegistration, SmsSenders};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use trunkline_model::{E164, TrunkId};
-use trunkline_sms::gate::{Campaign, CampaignClass, Standing};
-use trunkline_sms::party::{Sender, SenderKind};
+use trunkline_sms::gate::{Campaign, Standing};
+use trunkline_sms::party::Sender;
 use trunkline_storage::opt_outs::Scope;
 
 /// The parts of the configuration that units of work and decisions ask.
@@ -57,14 +57,7 @@ impl Law {
     pub(super) fn standing(&self, sender: &Sender) -> Standing {
         let mut standing = Standing { campaign: self.campaign(sender), ..Standing::default() };
         match self.senders.registration {
-            SmsRegistration::Assumed => {
-                standing.toll_free_verified = true;
-                standing.short_code_approved = true;
-                if standing.campaign.is_none() && sender.kind() == SenderKind::Local {
-                    // One for each number, so that they do not wait for each other.
-                    standing.campaign = Some(Campaign { id: sender.to_string(), class: CampaignClass::A });
-                }
-            }
+            SmsRegistration::Assumed => standing.assumed = true,
             SmsRegistration::Required => match sender {
                 Sender::Number(number) => {
                     standing.toll_free_verified = self.senders.toll_free_verified.contains(number);

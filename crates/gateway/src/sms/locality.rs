@@ -78,9 +78,8 @@ mod tests {
 
     #[test]
     fn every_place_in_both_countries_has_its_hours() {
-        let places = area_codes().filter(|area| {
-            area.kind == AreaKind::Geographic && ["US", "CA"].contains(&area.country)
-        });
+        let places = area_codes()
+            .filter(|area| area.kind == AreaKind::Geographic && ["US", "CA"].contains(&area.country));
         for area in places {
             assert!(locality(&number(&format!("+1{}5550100", area.npa))).is_some(), "{area:?}");
         }

@@ -225,7 +225,9 @@ impl Link {
         let mut close = false;
         while let Some(output) = self.client.poll_output() {
             match output {
-                client::Output::Connect => self.wire = Wire::Connecting(Box::pin(connect(Arc::clone(&self.smpp)))),
+                client::Output::Connect => {
+                    self.wire = Wire::Connecting(Box::pin(connect(Arc::clone(&self.smpp))))
+                }
                 client::Output::Transmit(octets) => self.unwritten.extend_from_slice(&octets),
                 client::Output::Close => close = true,
                 client::Output::Event(event) => {
@@ -245,6 +247,10 @@ impl Link {
         }
         if close {
             self.say_goodbye().await;
+        }
+        // What came for a session that has just gone down is for others to send.
+        if !self.client.is_bound() && !self.give_waiting_back().await {
+            return false;
         }
         !self.stopping || self.client.poll_timeout().is_some()
     }
@@ -271,7 +277,9 @@ impl Link {
             }
             client::Event::Down { end, retry_at } => return self.down(end, retry_at).await,
             client::Event::Accepted { token, id } => Event::Accepted { token, id },
-            client::Event::Refused { token, status, class } => Event::Refused { token, status, class, reason: None },
+            client::Event::Refused { token, status, class } => {
+                Event::Refused { token, status, class, reason: None }
+            }
             client::Event::Unanswered { token } => Event::Unanswered { token },
             client::Event::Returned { token, in_doubt } => Event::Returned { token, in_doubt },
             client::Event::Unencodable { token, field } => Event::Unencodable { token, field },
@@ -298,13 +306,17 @@ impl Link {
             }
             None => info!(carrier = %link.carrier, link = link.link, ?end, "session ended"),
         }
-        for submission in std::mem::take(&mut self.waiting) {
+        self.give_waiting_back().await && self.outbox.send(Event::Down { why: format!("{end:?}") }).await
+    }
+
+    async fn give_waiting_back(&mut self) -> bool {
+        while let Some(submission) = self.waiting.pop_front() {
             let event = Event::Returned { token: submission.token, in_doubt: false };
             if !self.outbox.send(event).await {
                 return false;
             }
         }
-        self.outbox.send(Event::Down { why: format!("{end:?}") }).await
+        true
     }
 }
 

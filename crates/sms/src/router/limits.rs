@@ -7,7 +7,7 @@ use trunkline_model::TrunkId;
 
 use super::Message;
 use crate::bucket::{Bucket, Rate};
-use crate::gate::{self, Campaign};
+use crate::gate::{self, Standing};
 use crate::party::Sender;
 
 /// What a brand may still send today at carriers that count by day; the count is stored by the owner.
@@ -80,22 +80,15 @@ impl Limits {
     }
 
     /// Counts segments that are sent.
-    pub fn take(
-        &mut self,
-        now: Instant,
-        trunk: &TrunkId,
-        from: &Sender,
-        campaign: Option<&Campaign>,
-        segments: u16,
-    ) {
+    pub fn take(&mut self, now: Instant, trunk: &TrunkId, from: &Sender, standing: &Standing, segments: u16) {
         if let Some(rate) = self.trunk_rates.get(trunk) {
             let bucket = self.trunks.entry(trunk.clone()).or_insert_with(|| Bucket::new(*rate));
             bucket.take(now, segments);
         }
-        if let Some(rate) = gate::number_rate(from.kind()) {
+        if let Some(rate) = gate::number_rate(from.kind()).filter(|_| !standing.assumed) {
             self.numbers.entry(from.clone()).or_insert_with(|| Bucket::new(rate)).take(now, segments);
         }
-        if let Some(campaign) = campaign {
+        if let Some(campaign) = &standing.campaign {
             let bucket = self.campaigns.entry(campaign.id.clone());
             bucket.or_insert_with(|| Bucket::new(campaign.class.rate())).take(now, segments);
         }

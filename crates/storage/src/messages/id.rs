@@ -78,7 +78,15 @@ mod tests {
     #[test]
     fn other_texts_are_no_ids() {
         let id = MessageId::new(1_795_436_719_000).to_string();
-        for text in ["", "Outgoing_", "Incoming_1", &id.to_uppercase(), &id.replace("2026", "2025"), &id[..40], "Outgoing_é"] {
+        for text in [
+            "",
+            "Outgoing_",
+            "Incoming_1",
+            &id.to_uppercase(),
+            &id.replace("2026", "2025"),
+            &id[..40],
+            "Outgoing_é",
+        ] {
             assert!(text.parse::<MessageId>().is_err(), "{text}");
         }
     }

@@ -127,7 +127,12 @@ pub async fn extend(db: &mut Connection, node: &str, until_unix_ms: i64) -> Resu
 ///
 /// # Errors
 /// Those of a statement.
-pub async fn recover_own(db: &mut Connection, node: &str, now_unix_ms: i64, limit: u16) -> Result<u64, Error> {
+pub async fn recover_own(
+    db: &mut Connection,
+    node: &str,
+    now_unix_ms: i64,
+    limit: u16,
+) -> Result<u64, Error> {
     db.execute(RECOVER_OWN, values![node, now_unix_ms, i64::from(limit)]).await
 }
 

@@ -76,7 +76,8 @@ impl Content {
     fn read(row: &Row) -> Result<Self, Error> {
         let body: String = row.read("body")?;
         let Some(coding) = row.read::<Option<i64>>("coding")? else { return Ok(Self::Text(body)) };
-        let octets = unhex(&body).ok_or_else(|| Error::Unreadable { column: "body", source: "no octets".into() })?;
+        let octets =
+            unhex(&body).ok_or_else(|| Error::Unreadable { column: "body", source: "no octets".into() })?;
         Ok(Self::Octets { octets, data_coding: (coding & 0xff) as u8, header: coding >= HEADER })
     }
 }
@@ -309,9 +310,7 @@ impl Delivery {
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             trunk: row.parse_optional("trunk")?,
-            segments: row
-                .read::<Option<i64>>("segments")?
-                .and_then(|segments| u8::try_from(segments).ok()),
+            segments: row.read::<Option<i64>>("segments")?.and_then(|segments| u8::try_from(segments).ok()),
             refusals: row.narrow("refusals")?,
             in_doubt: row.narrow("in_doubt")?,
             possible_duplicate: row.read::<i64>("possible_duplicate")? != 0,

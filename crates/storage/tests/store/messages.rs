@@ -91,7 +91,12 @@ fn id(accepted: &Accepted) -> MessageId {
 }
 
 fn delivered() -> Next {
-    Next::Ended(Outcome { status: Status::Delivered, code: 2000, detail: "delivered".into(), ended_unix_ms: NOW })
+    Next::Ended(Outcome {
+        status: Status::Delivered,
+        code: 2000,
+        detail: "delivered".into(),
+        ended_unix_ms: NOW,
+    })
 }
 
 async fn a_batch_is_accepted_in_order_and_read_back(database: Database) {
@@ -281,10 +286,10 @@ async fn segments_are_found_by_the_ids_of_receipts(database: Database) {
     let mut db = store.read().await.unwrap();
     let wanted = ["1A".to_owned(), "26".to_owned()];
     let found = delivery::by_carrier_id(&mut db, &a, &wanted, &wanted).await.unwrap();
-    assert_eq!(found.iter().map(|(segment, to)| (segment.taken.message, *to)).collect::<Vec<_>>(), [(
-        messages[0].seq,
-        messages[0].to
-    )]);
+    assert_eq!(
+        found.iter().map(|(segment, to)| (segment.taken.message, *to)).collect::<Vec<_>>(),
+        [(messages[0].seq, messages[0].to)]
+    );
     let found = delivery::by_carrier_id(&mut db, &a, &[], &["7".into()]).await.unwrap();
     assert_eq!(found[0].0.taken.message, messages[1].seq);
     assert_eq!(delivery::by_carrier_id(&mut db, &b, &wanted, &["7".into()]).await.unwrap(), []);

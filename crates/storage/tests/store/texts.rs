@@ -5,9 +5,9 @@ use crate::inventory::{NOW, at, resource};
 use crate::writing::write;
 use serde_json::json;
 use trunkline_model::{E164, TrunkId};
+use trunkline_storage::messages::brand_day;
 use trunkline_storage::messages::inbound::{self, InboundText, Part};
 use trunkline_storage::messages::unmatched::{self, KEPT_MS, Unmatched};
-use trunkline_storage::messages::brand_day;
 use trunkline_storage::opt_outs::{self, Origin, Pair, Scope};
 use trunkline_storage::resources;
 use uuid::Uuid;
@@ -46,7 +46,8 @@ async fn texts_that_came_in_are_listed_latest_first(database: Database) {
     write!(store, |db| inbound::insert(db, &kept).await);
     let mut db = store.read().await.unwrap();
     let listed = inbound::list(&mut db, None, 10).await.unwrap();
-    let without_seq: Vec<InboundText> = listed.iter().map(|text| InboundText { seq: 0, ..text.clone() }).collect();
+    let without_seq: Vec<InboundText> =
+        listed.iter().map(|text| InboundText { seq: 0, ..text.clone() }).collect();
     assert_eq!(without_seq, [texts[1].clone(), texts[0].clone()]);
     assert_eq!(inbound::list(&mut db, Some(listed[0].seq), 10).await.unwrap(), listed[1..]);
     let owner = texts[1].resource.unwrap();
@@ -100,10 +101,10 @@ async fn receipts_that_match_nothing_are_kept_for_a_while(database: Database) {
     let batch = vec![receipt("1A", NOW), receipt("1B", NOW + 1)];
     let ids = write!(store, |db| unmatched::insert(db, &batch).await);
     let listed = unmatched::list(&mut store.read().await.unwrap(), None, 10).await.unwrap();
-    assert_eq!(listed, [
-        Unmatched { id: ids[1], ..receipt("1B", NOW + 1) },
-        Unmatched { id: ids[0], ..receipt("1A", NOW) }
-    ]);
+    assert_eq!(
+        listed,
+        [Unmatched { id: ids[1], ..receipt("1B", NOW + 1) }, Unmatched { id: ids[0], ..receipt("1A", NOW) }]
+    );
     assert_eq!(write!(store, |db| unmatched::prune(db, NOW + KEPT_MS, 10).await), 1);
     let last = ids[1];
     write!(store, |db| unmatched::remove(db, &[last]).await);
@@ -157,7 +158,10 @@ async fn an_opt_out_stops_what_the_scope_says(database: Database) {
         for (pair, expected) in all.iter().zip(expected) {
             let mut database = store.read().await.unwrap();
             let before = opt_outs::of_recipient(&mut database, &stopped.recipient).await.unwrap();
-            assert_eq!((before.len(), before[0].origin.as_str(), before[0].since_unix_ms), (1, "keyword", NOW));
+            assert_eq!(
+                (before.len(), before[0].origin.as_str(), before[0].since_unix_ms),
+                (1, "keyword", NOW)
+            );
             drop(database);
             let gone = vec![pair.clone()];
             let removed = write!(store, |db| opt_outs::remove(db, &gone, scope).await);
@@ -170,6 +174,9 @@ async fn an_opt_out_stops_what_the_scope_says(database: Database) {
     }
     let mut db = store.read().await.unwrap();
     let listed = opt_outs::list(&mut db, None, 10).await.unwrap();
-    assert_eq!(listed.iter().map(|opt_out| opt_out.pair.clone()).collect::<Vec<_>>(), std::slice::from_ref(&stopped));
+    assert_eq!(
+        listed.iter().map(|opt_out| opt_out.pair.clone()).collect::<Vec<_>>(),
+        std::slice::from_ref(&stopped)
+    );
     assert_eq!(opt_outs::list(&mut db, Some(&stopped), 10).await.unwrap(), []);
 }

@@ -65,8 +65,12 @@ pub struct Identity {
 }
 
 pub(super) fn senders(section: &mut Section<'_, '_>) -> Senders {
-    let registration =
-        word(section, "registration", ("required", Registration::Required), &[("assumed", Registration::Assumed)]);
+    let registration = word(
+        section,
+        "registration",
+        ("required", Registration::Required),
+        &[("assumed", Registration::Assumed)],
+    );
     let campaigns: Vec<Campaign> = section.sections("campaign").into_iter().filter_map(campaign).collect();
     let numbers = campaigns.iter().flat_map(|campaign| &campaign.numbers);
     if numbers.clone().collect::<BTreeSet<_>>().len() != numbers.count() {
@@ -74,11 +78,7 @@ pub(super) fn senders(section: &mut Section<'_, '_>) -> Senders {
     }
     Senders {
         registration,
-        toll_free_verified: section
-            .list("toll_free_verified")
-            .unwrap_or_default()
-            .into_iter()
-            .collect(),
+        toll_free_verified: section.list("toll_free_verified").unwrap_or_default().into_iter().collect(),
         campaigns,
         short_codes: section.sections("short_code").into_iter().filter_map(short_code).collect(),
         identities: section.sections("identity").into_iter().filter_map(identity).collect(),
@@ -87,13 +87,19 @@ pub(super) fn senders(section: &mut Section<'_, '_>) -> Senders {
 
 fn campaign(mut section: Section<'_, '_>) -> Option<Campaign> {
     let id = section.required::<String>("id");
-    let class = word(&mut section, "class", ("T", CampaignClass::T), &[("A", CampaignClass::A),
-        ("B", CampaignClass::B),
-        ("C", CampaignClass::C),
-        ("D", CampaignClass::D),
-        ("E", CampaignClass::E),
-        ("F", CampaignClass::F),
-    ]);
+    let class = word(
+        &mut section,
+        "class",
+        ("T", CampaignClass::T),
+        &[
+            ("A", CampaignClass::A),
+            ("B", CampaignClass::B),
+            ("C", CampaignClass::C),
+            ("D", CampaignClass::D),
+            ("E", CampaignClass::E),
+            ("F", CampaignClass::F),
+        ],
+    );
     let brand = section.value::<String>("brand").unwrap_or_default();
     let brand_daily_max = section.value::<u32>("brand_daily_max").filter(|max| *max > 0);
     if brand_daily_max.is_some() && brand.is_empty() {
@@ -106,9 +112,10 @@ fn campaign(mut section: Section<'_, '_>) -> Option<Campaign> {
 
 fn short_code(mut section: Section<'_, '_>) -> Option<(String, ShortCode)> {
     let code = section.required::<String>("code");
-    if code.as_ref().is_some_and(|code| {
-        !(5..=6).contains(&code.len()) || !code.bytes().all(|b| b.is_ascii_digit())
-    }) {
+    if code
+        .as_ref()
+        .is_some_and(|code| !(5..=6).contains(&code.len()) || !code.bytes().all(|b| b.is_ascii_digit()))
+    {
         section.problem("code", "is five or six digits");
     }
     let resource = section.required::<String>("resource");

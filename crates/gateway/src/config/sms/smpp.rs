@@ -146,7 +146,8 @@ fn session(section: &mut Section<'_, '_>) -> Session {
     let response = seconds(section, "response_secs", default.response.as_secs() as u32);
     Session {
         window: window as usize,
-        deliver_window: positive(section, "deliver_window", DELIVER_WINDOW_DEFAULT as u32).min(WINDOW_MAX) as usize,
+        deliver_window: positive(section, "deliver_window", DELIVER_WINDOW_DEFAULT as u32).min(WINDOW_MAX)
+            as usize,
         timers: Timers {
             session_init: default.session_init,
             enquire_link: (enquire > 0).then(|| Duration::from_secs(enquire.into())),

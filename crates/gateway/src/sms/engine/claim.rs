@@ -8,9 +8,9 @@ use tracing::warn;
 use trunkline_model::{E164, TrunkId};
 use trunkline_sms::party::Sender;
 use trunkline_sms::retry::History;
+use trunkline_storage::messages::Message;
 use trunkline_storage::messages::delivery::{self, Segment};
 use trunkline_storage::messages::queue::{self, Lane, Terms};
-use trunkline_storage::messages::Message;
 use trunkline_storage::opt_outs::{self, Pair};
 use trunkline_storage::{Connection, Error, numbers};
 
@@ -221,19 +221,26 @@ impl Engine {
             None => return CLAIM_MAX,
             Some(Waits::Trunk(trunk)) => {
                 let Some(carrier) = self.carriers.get(&trunk) else { return CLAIM_MAX };
-                let room = rooms.entry(trunk.clone()).or_insert_with(|| QUEUE_MAX.saturating_sub(carrier.queue.len()));
+                let room = rooms
+                    .entry(trunk.clone())
+                    .or_insert_with(|| QUEUE_MAX.saturating_sub(carrier.queue.len()));
                 if !carrier.is_up() {
                     let sample = self.sample(lane);
                     self.wake_by(now + SAMPLE_EVERY);
                     return sample;
                 }
-                let available = limits.trunk_available(now, &trunk).map_or(*room, |segments| segments as usize);
+                let available =
+                    limits.trunk_available(now, &trunk).map_or(*room, |segments| segments as usize);
                 let usable = available.min(*room);
                 *room -= usable;
                 usable
             }
-            Some(Waits::Number(number)) => limits.number_available(now, &number).map_or(QUEUE_MAX, |n| n as usize),
-            Some(Waits::Campaign(id)) => limits.campaign_available(now, &id).map_or(QUEUE_MAX, |n| n as usize),
+            Some(Waits::Number(number)) => {
+                limits.number_available(now, &number).map_or(QUEUE_MAX, |n| n as usize)
+            }
+            Some(Waits::Campaign(id)) => {
+                limits.campaign_available(now, &id).map_or(QUEUE_MAX, |n| n as usize)
+            }
         };
         if available == 0 {
             self.wake_by(now + LIMITED_PAUSE);

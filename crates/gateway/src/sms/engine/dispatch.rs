@@ -2,9 +2,9 @@
 
 use super::super::carrier::{Order, Outgoing, Submission, Token};
 use super::super::locality::{is_domestic, locality};
+use super::Engine;
 use super::claim::Waits;
 use super::state::{Passage, QUEUE_MAX, Work};
-use super::Engine;
 use crate::config::SmsReceipts;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -132,8 +132,7 @@ impl Engine {
     /// Counts a message against the limits of its carrier, its sender and its brand.
     fn count(&mut self, seq: i64, trunk: &TrunkId, standing: &Standing) {
         let Some(work) = self.works.get(&seq) else { return };
-        let campaign = standing.campaign.as_ref();
-        self.router.limits.take(self.clock.now, trunk, &work.from, campaign, work.billed);
+        self.router.limits.take(self.clock.now, trunk, &work.from, standing, work.billed);
         if let Some(limit) = self.law.brand_limit(&work.from) {
             let (day, _) = pacific(self.clock.unix_ms);
             if self.brand_days.day != day {
@@ -188,7 +187,8 @@ impl Engine {
         if work.deadline <= now {
             return self.refuse(seq, Refusal::Expired);
         }
-        let left = self.opted_out.get(&work.recipient()).is_some_and(|since| *since >= work.claimed_at);
+        let left = !self.opted_out.is_empty()
+            && self.opted_out.get(&work.recipient()).is_some_and(|since| *since >= work.claimed_at);
         if left && work.message.purpose != messages::Purpose::Reply {
             // The store knows whether that was said to this sender.
             return self.put_back(seq, "", self.clock.unix_ms);
@@ -201,7 +201,12 @@ impl Engine {
         let cut = match cut(&work.message.content, &carrier.config.split, reference) {
             Ok(cut) => cut,
             Err(why) => {
-                let end = End { status: Status::Failed, code: 5000, detail: why, ended_unix_ms: self.clock.unix_ms };
+                let end = End {
+                    status: Status::Failed,
+                    code: 5000,
+                    detail: why,
+                    ended_unix_ms: self.clock.unix_ms,
+                };
                 return self.end(seq, end);
             }
         };
@@ -210,7 +215,9 @@ impl Engine {
 
     /// Gives a link every segment of a message that the carrier does not have.
     fn send(&mut self, seq: i64, trunk: &TrunkId, link: usize, reference: u16, cut: Split) {
-        let (Some(work), Some(carrier)) = (self.works.get_mut(&seq), self.carriers.get_mut(trunk)) else { return };
+        let (Some(work), Some(carrier)) = (self.works.get_mut(&seq), self.carriers.get_mut(trunk)) else {
+            return;
+        };
         let (message, from, deadline) = (&work.message, &work.from, work.deadline);
         let passage = work.passage.get_or_insert_with(|| Passage {
             trunk: trunk.clone(),
@@ -252,7 +259,9 @@ impl Engine {
         let Some(first) = before.first().map(|kept| &kept.taken) else { return false };
         let Some(work) = self.works.get_mut(&seq) else { return false };
         let Some(carrier) = self.carriers.get(&first.trunk).filter(|_| !work.opted_out) else { return false };
-        let Ok(cut) = cut(&work.message.content, &carrier.config.split, first.reference) else { return false };
+        let Ok(cut) = cut(&work.message.content, &carrier.config.split, first.reference) else {
+            return false;
+        };
         let same = |kept: &Kept| kept.taken.trunk == first.trunk && kept.taken.reference == first.reference;
         if cut.segments.len() != usize::from(first.total) || !before.iter().all(same) {
             return false;
@@ -305,7 +314,9 @@ fn waits_for(decision: &Decision, from: &Sender, standing: &Standing) -> Option<
     };
     match decision.path.last()? {
         Step::NumberLimit(_) => Some(Waits::Number(from.clone())),
-        Step::CampaignLimit(_) => standing.campaign.as_ref().map(|campaign| Waits::Campaign(campaign.id.clone())),
+        Step::CampaignLimit(_) => {
+            standing.campaign.as_ref().map(|campaign| Waits::Campaign(campaign.id.clone()))
+        }
         Step::Trunk(..) => trunk(|verdict| matches!(verdict, Verdict::Limited(_)))
             .or_else(|| trunk(|verdict| matches!(verdict, Verdict::Down))),
         Step::Expired

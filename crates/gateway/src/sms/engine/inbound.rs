@@ -90,7 +90,9 @@ impl Engine {
 
     /// Takes texts that were given up before they were whole.
     pub(super) fn take_partial(&mut self, trunk: &TrunkId) {
-        while let Some(joined) = self.carriers.get_mut(trunk).and_then(|carrier| carrier.reassembler.poll_partial()) {
+        while let Some(joined) =
+            self.carriers.get_mut(trunk).and_then(|carrier| carrier.reassembler.poll_partial())
+        {
             self.joined(trunk, joined);
         }
     }
@@ -141,8 +143,10 @@ fn decoding<T>(piece: &Piece<T>) -> Json {
 fn piece(part: Part) -> Result<Piece<i64>, i64> {
     let concat = Concat::new(part.reference, part.total, part.part).ok_or(part.id)?;
     let name = part.decoding.get("charset").and_then(Json::as_str).unwrap_or_default();
-    let charset = CHARSETS.iter().find(|(_, known)| *known == name).map(|(charset, _)| *charset).ok_or(part.id)?;
-    let number = |key| part.decoding.get(key).and_then(Json::as_u64).and_then(|number| u8::try_from(number).ok());
+    let charset =
+        CHARSETS.iter().find(|(_, known)| *known == name).map(|(charset, _)| *charset).ok_or(part.id)?;
+    let number =
+        |key| part.decoding.get(key).and_then(Json::as_u64).and_then(|number| u8::try_from(number).ok());
     let language = |key| number(key).and_then(Language::from_identifier);
     Ok(Piece {
         from: part.from,

@@ -2,8 +2,8 @@
 
 use super::super::batch;
 use super::super::carrier::{Event, LinkId, Token};
-use super::state::Work;
 use super::Engine;
+use super::state::Work;
 use crate::config::SmsReceipts;
 use tracing::{debug, warn};
 use trunkline_sms::receipt::{CarrierId, Failure, Terminal};
@@ -88,7 +88,9 @@ impl Engine {
 
     /// With its last link gone, a carrier's queue is decided about anew.
     fn give_up_queue(&mut self, id: &LinkId) {
-        let Some(carrier) = self.carriers.get_mut(&id.carrier).filter(|carrier| !carrier.is_up()) else { return };
+        let Some(carrier) = self.carriers.get_mut(&id.carrier).filter(|carrier| !carrier.is_up()) else {
+            return;
+        };
         for (_, entry) in carrier.queue.drain() {
             self.decide_again(entry.message);
         }
@@ -141,7 +143,9 @@ impl Engine {
             carrier.correlator.handle_response(&(token.message, token.segment), None);
         }
         self.drain_answers(&link.carrier);
-        let Some(passage) = self.works.get_mut(&token.message).and_then(|work| work.passage.as_mut()) else { return };
+        let Some(passage) = self.works.get_mut(&token.message).and_then(|work| work.passage.as_mut()) else {
+            return;
+        };
         passage.outstanding = passage.outstanding.saturating_sub(1);
         if passage.worst.is_none_or(|worst| severity(attempt) > severity(worst)) {
             passage.worst = Some(attempt);
@@ -194,7 +198,10 @@ impl Engine {
                         let to = work.message.to.digits();
                         self.router.destinations.handle_full(self.clock.now, to, &mut self.jitter)
                     }
-                    Attempt::Refused { .. } | Attempt::InDoubt | Attempt::NotSent | Attempt::Unencodable(_) => at,
+                    Attempt::Refused { .. }
+                    | Attempt::InDoubt
+                    | Attempt::NotSent
+                    | Attempt::Unencodable(_) => at,
                 };
                 if at > self.clock.now {
                     self.put_back(seq, "", self.clock.unix(at));

@@ -137,7 +137,9 @@ impl Engine {
 
     /// Takes what a correlator has found out.
     pub(super) fn drain_answers(&mut self, trunk: &TrunkId) {
-        while let Some(answer) = self.carriers.get_mut(trunk).and_then(|carrier| carrier.correlator.poll_answer()) {
+        while let Some(answer) =
+            self.carriers.get_mut(trunk).and_then(|carrier| carrier.correlator.poll_answer())
+        {
             match answer {
                 Answer::Matched { segment, receipt } => self.matched(segment, &receipt),
                 // It stays in the list.
@@ -169,7 +171,8 @@ impl Engine {
 
     /// Removes from the list what was matched while it was being written there.
     pub(super) fn unlist_matched(&mut self) {
-        let done = self.receipts.waiting.iter().filter(|(_, waiting)| waiting.matched && waiting.row.is_some());
+        let done =
+            self.receipts.waiting.iter().filter(|(_, waiting)| waiting.matched && waiting.row.is_some());
         let done: Vec<u64> = done.map(|(number, _)| *number).collect();
         for number in done {
             let row = self.receipts.waiting.remove(&number).and_then(|waiting| waiting.row);

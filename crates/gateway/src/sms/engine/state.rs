@@ -53,8 +53,8 @@ impl Carrier {
         self.links.iter().any(|link| link.room > 0)
     }
 
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        let paused = self.links.iter().filter_map(|link| link.paused_until);
+    pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let paused = self.links.iter().filter_map(|link| link.paused_until).filter(|until| *until > now);
         let parts = self.reassembler.poll_timeout();
         let timeouts = [self.correlator.poll_timeout(), parts, self.queue.poll_timeout()];
         paused.chain(timeouts.into_iter().flatten()).min()

@@ -36,7 +36,10 @@ impl Engine {
 
     pub(super) fn has_stopped(&self) -> bool {
         let Some(stopping) = &self.stopping else { return false };
-        let kept = self.batch.is_empty() && self.writing.is_none() && self.claims.is_idle() && self.receipts.is_idle();
+        let kept = self.batch.is_empty()
+            && self.writing.is_none()
+            && self.claims.is_idle()
+            && self.receipts.is_idle();
         let quiet = self.expiring.is_none() && self.parts.is_empty();
         let links = self.carriers.values().flat_map(|carrier| &carrier.links);
         let answered = self.works.is_empty() && links.clone().all(|link| link.ended);
