@@ -25,6 +25,12 @@
 //! the units which arrive while a sync is under way and commits them together (see [`Statistics`]); each
 //! has a savepoint, so that one which fails undoes only itself.
 //!
+//! **Trips.** In SQLite a statement that goes alone to its thread costs several times what SQLite takes for it. So in this
+//! crate a write whose outcome nobody looks at is left for later (`execute_later`, and `set_later` for a
+//! compare-and-set that must change one row): it goes with the unit's next other statement, or at its end, in its order.
+//! What it fails with comes out there and undoes the unit. Many rows of one kind are one statement over an array as JSON
+//! (`json_each`, in PostgreSQL `jsonb_array_elements`; see `numbers::import`).
+//!
 //! **TLS to PostgreSQL** is not built in: a URL with `sslmode=require` or stricter is refused.
 
 mod db;
