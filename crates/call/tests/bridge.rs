@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use trunkline_call::{Bridge, BridgeCommand, BridgeConfig, BridgeEvent, BridgeTimer, Gate, Side};
 use trunkline_media::dtmf::EventPayload;
+use trunkline_media::opus::{self, Encoder, PACKET_BYTES_MAX, Settings};
 use trunkline_media::rtp::{self, Packet};
 use trunkline_media::{Channel, ClockRate, Direction, Event, Law, Negotiated, Payload, PayloadMap, g711};
-use trunkline_media::opus::Settings;
 use trunkline_model::Codec;
 use trunkline_model::clock::first_instant;
 
@@ -34,7 +34,15 @@ fn negotiated(peer: ([u8; 4], u16), codec: Codec, ptime_ms: u16, direction: Dire
     map.push(13, Payload::ComfortNoise);
     let remote_rtp = SocketAddr::from(peer);
     let remote_rtcp = SocketAddr::from((peer.0, peer.1 + 1));
-    Negotiated { remote_rtp, remote_rtcp, rtcp_mux: false, send: map, receive: map, direction, opus: Settings::default() }
+    Negotiated {
+        remote_rtp,
+        remote_rtcp,
+        rtcp_mux: false,
+        send: map,
+        receive: map,
+        direction,
+        opus: Settings::default(),
+    }
 }
 
 impl Talk {
@@ -67,7 +75,8 @@ impl Talk {
             payload_type,
             marker: false,
             sequence: self.sequence,
-            timestamp: self.timestamp,
+            // The clock of Opus is six times as fast.
+            timestamp: self.timestamp.wrapping_mul(if payload_type == 111 { 6 } else { 1 }),
             ssrc: 42,
             payload,
         };
@@ -109,8 +118,7 @@ fn audio_crosses_in_the_law_of_the_side_it_goes_to() {
     let mut talk = Talk::open((Codec::Pcmu, 20), (Codec::Pcma, 20));
     let speech: Vec<u8> = (0..160).map(|n| n as u8).collect();
     let sent = talk.say(Side::Caller, 0, &speech);
-    let converted: Vec<u8> =
-        speech.iter().map(|&byte| g711::convert(Law::Mu, Law::A, byte)).collect();
+    let converted: Vec<u8> = speech.iter().map(|&byte| g711::convert(Law::Mu, Law::A, byte)).collect();
     assert_eq!(sent, [(Side::Callee, SocketAddr::from(CALLEE), 8, converted)]);
 
     let sent = talk.say(Side::Callee, 8, &speech);
@@ -344,4 +352,81 @@ fn nothing_is_sent_to_a_leg_on_hold() {
         talk.agree(side, negotiated(peer, Codec::Pcmu, 20, Direction::RecvOnly));
     }
     assert_eq!(talk.wait(60_000), []);
+}
+
+/// Speech of the caller in µ-law, in frames of 20 ms.
+fn speech() -> Vec<Vec<u8>> {
+    include_bytes!("../../../fixtures/audio/caller.pcmu").chunks_exact(160).map(<[u8]>::to_vec).collect()
+}
+
+fn coded(speech: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut encoder = Encoder::new(Settings::default()).unwrap();
+    let mut packet = [0; PACKET_BYTES_MAX];
+    let mut code = |frame: &Vec<u8>| {
+        let samples: Vec<i16> = frame.iter().map(|&coded| g711::expand(Law::Mu, coded)).collect();
+        let bytes = encoder.encode(&samples, &mut packet).unwrap();
+        packet[..bytes].to_vec()
+    };
+    speech.iter().map(&mut code).collect()
+}
+
+#[test]
+fn speech_crosses_between_g711_and_opus_packet_for_packet() {
+    let mut talk = Talk::open((Codec::Pcmu, 20), (Codec::Opus, 20));
+    let (plain, packets) = (speech(), coded(&speech()));
+    for frame in &plain {
+        talk.wait(20);
+        let sent = talk.say(Side::Caller, 0, frame);
+        assert_eq!((sent.len(), sent[0].0, sent[0].2), (1, Side::Callee, 111));
+        assert!(sent[0].3.len() < 160, "it is coded: {} bytes", sent[0].3.len());
+    }
+    for packet in &packets {
+        talk.wait(20);
+        let sent = talk.say(Side::Callee, 111, packet);
+        assert_eq!((sent.len(), sent[0].0, sent[0].2, sent[0].3.len()), (1, Side::Caller, 0, 160));
+    }
+    let stats = talk.bridge.stats();
+    let codec = |leg: Option<trunkline_model::LegQuality>| leg.map(|leg| leg.codec);
+    assert_eq!(codec(stats.caller).as_deref(), Some("PCMU"));
+    assert_eq!(codec(stats.callee).as_deref(), Some("opus"));
+}
+
+#[test]
+fn a_callee_that_is_only_listened_to_gets_silence_in_opus() {
+    let mut talk = Talk::closed();
+    talk.agree(Side::Callee, negotiated(CALLEE, Codec::Opus, 20, Direction::SendRecv));
+    talk.bridge.apply(talk.now, BridgeCommand::Gate(Gate::Early));
+    let sent = talk.wait(300);
+    assert_eq!(sent.len(), 1);
+    assert_eq!((sent[0].0, sent[0].2, sent[0].3.as_slice()), (Side::Callee, 111, &opus::SILENCE[..]));
+}
+
+#[test]
+fn load_is_shed_on_legs_that_are_there_and_on_those_that_come() {
+    let said = |complexity_first: bool, complexity: Option<u8>| {
+        let mut talk = Talk::closed();
+        let shed = |talk: &mut Talk| {
+            if let Some(complexity) = complexity {
+                talk.bridge.set_complexity_max(complexity);
+            }
+        };
+        if complexity_first {
+            shed(&mut talk);
+        }
+        talk.agree(Side::Caller, negotiated(CALLER, Codec::Pcmu, 20, Direction::SendRecv));
+        talk.agree(Side::Callee, negotiated(CALLEE, Codec::Opus, 20, Direction::SendRecv));
+        talk.bridge.apply(talk.now, BridgeCommand::Gate(Gate::Open));
+        shed(&mut talk);
+        let mut packets = Vec::new();
+        for frame in speech() {
+            talk.wait(20);
+            packets.extend(talk.say(Side::Caller, 0, &frame).into_iter().map(|sent| sent.3));
+        }
+        packets
+    };
+    let full = said(false, None);
+    assert_eq!(said(false, Some(10)), full);
+    let low = said(false, Some(1));
+    assert_ne!(low, full);
+    assert_eq!(said(true, Some(1)), low);
 }
