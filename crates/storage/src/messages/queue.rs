@@ -18,9 +18,11 @@ statements! {
             WHERE state = 'queued' AND due_ms IS NOT NULL AND (resource, lane) > ($1, $2) \
             ORDER BY resource, lane, due_ms LIMIT 1) AS first \
         UNION ALL \
-        SELECT m.resource, m.lane, m.due_ms FROM lanes AS l JOIN messages AS m ON m.seq = (SELECT n.seq \
-            FROM messages AS n WHERE n.state = 'queued' AND n.due_ms IS NOT NULL \
-            AND (n.resource, n.lane) > (l.resource, l.lane) ORDER BY n.resource, n.lane, n.due_ms, n.seq LIMIT 1) \
+        SELECT m.resource, m.lane, m.due_ms FROM lanes AS l JOIN messages AS m ON m.seq = COALESCE( \
+            (SELECT n.seq FROM messages AS n WHERE n.state = 'queued' AND n.due_ms IS NOT NULL \
+            AND n.resource = l.resource AND n.lane > l.lane ORDER BY n.lane, n.due_ms, n.seq LIMIT 1), \
+            (SELECT n.seq FROM messages AS n WHERE n.state = 'queued' AND n.due_ms IS NOT NULL \
+            AND n.resource > l.resource ORDER BY n.resource, n.lane, n.due_ms, n.seq LIMIT 1)) \
         ) SELECT resource, lane, due_ms FROM lanes LIMIT $3";
     CLAIM = sqlite "UPDATE messages SET state = 'sending', due_ms = $5, claims = claims + 1, node = $6 \
         WHERE seq IN (SELECT seq FROM messages WHERE state = 'queued' AND resource = $1 AND lane = $2 AND due_ms <= $3 \
