@@ -31,7 +31,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stranger::Strangers;
-use trunkline_model::{BridgeId, NodeId, Q850};
+use trunkline_model::{BridgeId, CallId, NodeId, Q850};
 use trunkline_sip as sip;
 use trunkline_sip::method::Method;
 use trunkline_sip::resolve::QueryId;
@@ -147,6 +147,8 @@ pub enum Output {
 pub struct OpenBridge {
     /// Its name in commands and events.
     pub bridge: BridgeId,
+    /// Whose bridge it is.
+    pub call: CallId,
     /// The sockets of the caller's side.
     pub caller: MediaSocket,
     /// The sockets of the callee's side.

@@ -141,6 +141,13 @@ impl Bridge {
                     }
                 }
             }
+            BridgeCommand::Digits { side, digits, timing } => {
+                // A full queue is of digits that nobody could press so fast.
+                let leg = self.end(side).leg.as_mut();
+                if let Some(Err(error)) = leg.map(|leg| leg.send_digits(now, &digits, timing)) {
+                    tracing::debug!(%error, "digits are not sent");
+                }
+            }
             BridgeCommand::Gate(gate) => {
                 self.gate = gate;
                 if let (Gate::Open, Some(quiet)) = (gate, &mut self.callee.quiet) {

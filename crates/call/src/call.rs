@@ -36,6 +36,7 @@ use ring::{Ringing, Unreached};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use trunkline_media::DigitTiming;
 use trunkline_model::{BridgeId, CallId, Cause, Gateway, Q850, Signalling, Stage, Trunk, TrunkId};
 use trunkline_sip::transport::Flow;
 use trunkline_sip::user_agent::SessionId;
@@ -266,6 +267,23 @@ impl Call {
             Event::Lost => "the browser has gone silent",
         };
         self.end_by_us(core, now, 408, Q850::TIMER_EXPIRY, why);
+    }
+
+    /// Whether keys that a side says by INFO go on as media: those of a user towards a trunk, whose far end knows digits
+    /// as media alone (RFC 4733), are.
+    pub(crate) fn takes_digits_of(&self, side: Side) -> bool {
+        let is_user = |leg: Option<&Leg>| leg.is_some_and(|leg| leg.user.is_some());
+        let (caller, callee) = (Some(&self.caller), self.callee.as_ref());
+        let (from, to) = match side {
+            Side::Caller => (caller, callee),
+            Side::Callee => (callee, caller),
+        };
+        self.stage == Stage::Answered && self.bridge.is_some() && is_user(from) && !is_user(to)
+    }
+
+    /// Has a key sent to a side.
+    pub(crate) fn send_digit(&mut self, core: &mut Core, side: Side, digit: char, timing: DigitTiming) {
+        self.tell_bridge(core, BridgeCommand::Digits { side, digits: digit.to_string(), timing });
     }
 
     fn tell_bridge(&self, core: &mut Core, command: BridgeCommand) {

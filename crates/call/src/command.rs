@@ -3,7 +3,7 @@
 use crate::event::Side;
 use ipnet::IpNet;
 use std::time::Duration;
-use trunkline_media::{DtlsTransport, Negotiated};
+use trunkline_media::{DigitTiming, DtlsTransport, Negotiated};
 
 /// A change to a bridge that is running.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,15 @@ pub enum BridgeCommand {
         side: Side,
         /// Networks that its RTP source may be latched from.
         latch: Vec<IpNet>,
+    },
+    /// Digits are to be sent to a side, as telephone events or as tones: its other side said them by signalling.
+    Digits {
+        /// The side.
+        side: Side,
+        /// The digits.
+        digits: String,
+        /// How long each sounds.
+        timing: DigitTiming,
     },
     /// What may cross.
     Gate(Gate),

@@ -1,6 +1,6 @@
 //! Why a call was let in and where it may go, or why not: for events, and for `trunkline trunk match`.
 
-use crate::route::{Dialled, NoRoute, Route, RoutingTable, Rule};
+use crate::route::{Dialled, NoRoute, Route, RoutingTable, Rule, USERS};
 use crate::trunk::{Choice, Trunks};
 use std::fmt;
 use std::net::SocketAddr;
@@ -149,7 +149,8 @@ pub fn decide(
         let mut outs = route.trunks.iter();
         outs.any(|out| check_out(trunks, &trunk.id, &route, out, choice, now).is_ok())
     };
-    if !open(Choice::Well) && !open(Choice::LastResort) {
+    // Whether users are there to be called is known when it comes to that.
+    if route.steps.is_empty() && !open(Choice::Well) && !open(Choice::LastResort) {
         return refuse(Refusal::NoTrunk);
     }
     Ok(Admitted { trunk: Arc::clone(trunk), route })
@@ -164,7 +165,9 @@ pub fn explain(
     now: Instant,
 ) -> Explain {
     let chosen = table.identify(asked.source, asked.transport);
-    let inbound = table.trunks().iter().map(|trunk| Verdict {
+    // What stands for all users has no source address.
+    let trunks_of = table.trunks().iter().filter(|trunk| trunk.id.as_str() != USERS);
+    let inbound = trunks_of.map(|trunk| Verdict {
         trunk: trunk.id.clone(),
         failed: check_in(trunks, asked, chosen, trunk, now).err(),
     });

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: installs the peers that the tests talk to, builds, and runs the tests.
 
 use crate::console;
-use crate::install::{self, BARESIP, BUILD, Need, POSTGRESQL, SIPP};
+use crate::install::{self, BARESIP, BUILD, KANNEL, KANNEL_EXTRAS, Need, POSTGRESQL, SIPP};
 use crate::packages;
 use crate::shell::{cargo, output, run as run_command, say, succeeds};
 use anyhow::{Context, Result};
@@ -15,6 +15,9 @@ const PROCESS_TESTS: &str = "trunkline-tests";
 
 /// The crates whose own tests run on PostgreSQL too.
 const ON_POSTGRESQL: &[&str] = &["trunkline-storage", "trunkline-api"];
+
+/// Every program that tests talk to.
+const ALL_PEERS: &[Need] = &[SIPP, BARESIP, KANNEL, KANNEL_EXTRAS, POSTGRESQL];
 
 /// The crate that the console is part of.
 const CONSOLE: &str = "trunkline-api";
@@ -104,13 +107,14 @@ impl Selection {
     /// The programs its tests talk to.
     fn peers(&self) -> &'static [Need] {
         match self {
-            Self::All | Self::Name(_) => &[SIPP, BARESIP, POSTGRESQL],
-            Self::Package(name) if name == PROCESS_TESTS => &[SIPP, BARESIP, POSTGRESQL],
+            Self::All | Self::Name(_) => ALL_PEERS,
+            Self::Package(name) if name == PROCESS_TESTS => ALL_PEERS,
             Self::Package(name) if ON_POSTGRESQL.contains(&name.as_str()) => &[POSTGRESQL],
             Self::Package(_) => &[],
-            Self::File(name) if name == "sipp" => &[SIPP],
+            Self::File(name) if name == "sipp" || name == "users" => &[SIPP],
             Self::File(name) if name == "baresip" => &[BARESIP],
             Self::File(name) if name == "acs" => &[POSTGRESQL],
+            Self::File(name) if name == "sms" => &[KANNEL, KANNEL_EXTRAS, POSTGRESQL],
             Self::File(_) => &[],
         }
     }
@@ -128,7 +132,7 @@ impl Selection {
         match self {
             Self::All | Self::Name(_) => true,
             Self::Package(name) => name == PROCESS_TESTS,
-            Self::File(name) => name == "acs",
+            Self::File(name) => ["acs", "sms", "users"].contains(&name.as_str()),
         }
     }
 

@@ -99,6 +99,12 @@ impl Stage {
         Caller::new(carrier, file, Some(remote), self.folder()).dials(EAST_NUMBER)
     }
 
+    /// Returns a scenario in which the carrier calls an address.
+    #[must_use]
+    pub fn calls_at(&self, carrier: &Carrier, file: &'static str, remote: SocketAddr) -> Caller {
+        Caller::new(carrier, file, Some(remote), self.folder())
+    }
+
     /// Returns a scenario in which the carrier calls another one with nothing between them.
     #[must_use]
     pub fn calls_directly(&self, carrier: &Carrier, file: &'static str, callee: &Carrier) -> Caller {

@@ -209,7 +209,7 @@ impl Core {
     /// Gives a new bridge to a media worker; none when no ports are left.
     pub(crate) fn open_bridge(
         &mut self,
-        call: u64,
+        call: CallId,
         places: [Place; 2],
         config: BridgeConfig,
     ) -> Option<(BridgeId, [u16; 2])> {
@@ -217,7 +217,7 @@ impl Core {
         let ports = self.ports.take(wanted)?;
         let bridge = BridgeId((self.bridges_begun << 8) + u64::from(self.config.shard));
         self.bridges_begun += 1;
-        self.bridges.insert(bridge, Opened { call, ports });
+        self.bridges.insert(bridge, Opened { call: call.serial, ports });
         let socket = |place, port: Option<u16>| match (place, port) {
             (Place::Interface(MediaInterface { bind, .. }), Some(rtp_port)) => {
                 MediaSocket::Rtp { bind, rtp_port }
@@ -227,6 +227,7 @@ impl Core {
         let ([caller, callee], [caller_port, callee_port]) = (places, ports);
         self.outputs.push_back(Output::OpenBridge(OpenBridge {
             bridge,
+            call,
             caller: socket(caller, caller_port),
             callee: socket(callee, callee_port),
             state: Box::new(Bridge::new(config)),

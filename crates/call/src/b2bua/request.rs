@@ -3,13 +3,43 @@
 use super::{B2bua, Purpose, destination, domains};
 use crate::trunk::Behaviour;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use trunkline_media::DigitTiming;
 use trunkline_model::{Gateway, Trunk};
 use trunkline_sip::header::Name;
 use trunkline_sip::message::Message;
 use trunkline_sip::transport::Flow;
 use trunkline_sip::method::Method;
 use trunkline_sip::user_agent::{Failure, Headers, Reply, RequestId, RequestParams, Scope, SessionId};
+
+/// Reads a key that was pressed: `Signal=5` and `Duration=160` on lines of their own, or the key alone.
+fn pressed(media_type: &str, body: &[u8]) -> Option<(char, DigitTiming)> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    let mut timing = DigitTiming::default();
+    let mut key = text;
+    if media_type == DIGITS[0] {
+        let value = |name: &str| {
+            let lines = text.lines().filter_map(|line| line.split_once('='));
+            let mut found = lines.filter(|(said, _)| said.trim().eq_ignore_ascii_case(name));
+            found.next().map(|(_, value)| value.trim())
+        };
+        key = value("Signal")?;
+        if let Some(ms) = value("Duration") {
+            let ms: u64 = ms.parse().ok()?;
+            timing.duration = Duration::from_millis(ms.clamp(PRESS_MS_MIN, PRESS_MS_MAX));
+        }
+    }
+    let mut chars = key.chars();
+    let digit = chars.next()?.to_ascii_uppercase();
+    let is_key = matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D');
+    (is_key && chars.next().is_none()).then_some((digit, timing))
+}
+
+/// Shortest press that exchanges must hear (ITU-T Q.24).
+const PRESS_MS_MIN: u64 = 40;
+
+/// Longest press: more is a key that got stuck.
+const PRESS_MS_MAX: u64 = 5_000;
 
 /// Bodies of INFO that carry digits; others mean something between a peer and its own peer only.
 const DIGITS: [&str; 2] = ["application/dtmf-relay", "application/dtmf"];
@@ -67,8 +97,14 @@ impl B2bua {
         }
         let owner = session.and_then(|session| self.core.sessions.get(&session)).copied();
         let owner = owner.ok_or_else(|| Reply::new(481))?;
-        let other = self.calls.get(&owner.call).and_then(|call| call.session(owner.side.other()));
-        let other = other.ok_or_else(|| Reply::new(480))?;
+        let call = self.calls.get(&owner.call).ok_or_else(|| Reply::new(481))?;
+        let other = call.session(owner.side.other()).ok_or_else(|| Reply::new(480))?;
+        if call.takes_digits_of(owner.side) {
+            let (digit, timing) = pressed(&media_type, message.body()).ok_or_else(|| Reply::new(400))?;
+            self.with_call(owner.call, |call, core| call.send_digit(core, owner.side.other(), digit, timing));
+            let _ = self.core.ua.respond(now, request, Reply::new(200));
+            return Ok(());
+        }
         if self.core.ua.takes_info(other) == Some(false) {
             // What the other side would answer, and does not have to be asked for.
             return Err(Reply::new(405));
@@ -145,5 +181,27 @@ impl B2bua {
                 self.core.health(change);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_in_both_forms_and_nothing_else_is_one() {
+        let relay = |body: &str| pressed("application/dtmf-relay", body.as_bytes());
+        let long = DigitTiming { duration: Duration::from_millis(160), ..DigitTiming::default() };
+        assert_eq!(relay("Signal=5\r\nDuration=160"), Some(('5', long)));
+        assert_eq!(relay("signal = #\n"), Some(('#', DigitTiming::default())));
+        let brief = relay("Signal=a\r\nDuration=1").unwrap();
+        assert_eq!((brief.0, brief.1.duration), ('A', Duration::from_millis(40)));
+        assert_eq!(relay("Signal=*\r\nDuration=99999999").unwrap().1.duration, Duration::from_secs(5));
+        for bad in ["", "Signal=", "Signal=55", "Signal=E", "Duration=100", "5", "Signal=5\r\nDuration=x"] {
+            assert_eq!(relay(bad), None, "{bad}");
+        }
+        assert_eq!(pressed("application/dtmf", b" 7\r\n"), Some(('7', DigitTiming::default())));
+        assert_eq!(pressed("application/dtmf", b"77"), None);
+        assert_eq!(pressed("application/dtmf", b"\xff"), None);
     }
 }

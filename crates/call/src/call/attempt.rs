@@ -235,7 +235,7 @@ impl Call {
             seed: core.random(),
         };
         let places = [self.caller_place, callee];
-        let (id, ports) = core.open_bridge(self.id.serial, places, config)?;
+        let (id, ports) = core.open_bridge(self.id, places, config)?;
         let opened = Opened { id, ports, callee };
         self.bridge = Some(opened);
         self.caller.bridged = None;

@@ -43,7 +43,6 @@ pub struct DigestResponse<'a> {
     pub algorithm: Algorithm,
     /// How often the nonce was used, this time included.
     pub count: u32,
-    count_text: &'a str,
     cnonce: &'a str,
     response: &'a str,
 }
@@ -84,7 +83,9 @@ impl<'a> DigestResponse<'a> {
             return Err(InvalidDigest::Parameter("username"));
         }
         let count_text = of("nc")?;
-        let is_count = count_text.len() == 8 && count_text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        // RFC 7616 §3.4: eight digits in lower case, which the response was made with.
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_count = count_text.len() == 8 && count_text.bytes().all(is_digit);
         let count = u32::from_str_radix(count_text, 16).ok().filter(|_| is_count);
         Ok(Self {
             user,
@@ -93,7 +94,6 @@ impl<'a> DigestResponse<'a> {
             uri: of("uri")?,
             algorithm,
             count: count.ok_or(InvalidDigest::Parameter("nc"))?,
-            count_text,
             cnonce: of("cnonce")?,
             response: of("response")?,
         })
@@ -110,21 +110,10 @@ impl<'a> DigestResponse<'a> {
 
     /// Whether who knows the secret made this response for a request of that method.
     pub fn fits(&self, secret: &Secret, method: &str) -> bool {
-        match self.algorithm {
-            Algorithm::Md5 => self.is_response(&self.expected::<Md5>(&secret.md5, method)),
-            Algorithm::Sha256 => self.is_response(&self.expected::<Sha256>(&secret.sha256, method)),
-        }
-    }
-
-    fn expected<H: md5::Digest>(&self, secret: &[u8], method: &str) -> Vec<u8> {
-        let asked = hex(&H::digest(format!("{method}:{}", self.uri)));
-        let Self { nonce, count_text, cnonce, .. } = self;
-        H::digest(format!("{}:{nonce}:{count_text}:{cnonce}:auth:{asked}", hex(secret))).to_vec()
-    }
-
-    fn is_response(&self, expected: &[u8]) -> bool {
+        let Self { algorithm, uri, nonce, count, cnonce, .. } = self;
+        let expected = secret.response(*algorithm, method, uri, nonce, *count, cnonce);
         let said = self.response.to_ascii_lowercase();
-        hex(expected).as_bytes().ct_eq(said.as_bytes()).into()
+        expected.as_bytes().ct_eq(said.as_bytes()).into()
     }
 }
 
@@ -134,6 +123,28 @@ impl Secret {
         let text = format!("{user}:{realm}:{password}");
         Self { md5: Md5::digest(&text).into(), sha256: Sha256::digest(&text).into() }
     }
+
+    /// Returns the response of who knows the secret to a nonce, for `qop=auth` (RFC 7616 §3.4.1).
+    pub fn response(
+        &self,
+        algorithm: Algorithm,
+        method: &str,
+        uri: &str,
+        nonce: &str,
+        count: u32,
+        cnonce: &str,
+    ) -> String {
+        let parts = (method, uri, format!("{nonce}:{count:08x}:{cnonce}:auth"));
+        match algorithm {
+            Algorithm::Md5 => respond::<Md5>(&self.md5, &parts),
+            Algorithm::Sha256 => respond::<Sha256>(&self.sha256, &parts),
+        }
+    }
+}
+
+fn respond<H: md5::Digest>(secret: &[u8], (method, uri, middle): &(&str, &str, String)) -> String {
+    let asked = hex(&H::digest(format!("{method}:{uri}")));
+    hex(&H::digest(format!("{}:{middle}:{asked}", hex(secret))))
 }
 
 impl fmt::Debug for Secret {
