@@ -308,3 +308,6 @@ fn statuses(sections: Vec<Section<'_, '_>>) -> StatusTable {
 
 /// Rules SMS-08.
 const VALIDITY_MAX: Duration = Duration::from_secs(48 * 3_600);
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,9 @@
 mod smsc;
 
 use super::super::engine;
+use super::super::explain::{Question, explain};
 use super::super::http_carrier::Hooks;
-use crate::config::{Config, Sms};
+use crate::config::{Config, Sms, SmsRegistration};
 use crate::metrics::Metrics;
 use smsc::{Act, Smsc, text};
 use std::path::Path;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use trunkline_model::{AssignmentType, Capability, E164, NumberType, SubscriptionClass, TrunkId};
+use trunkline_sms::party::Sender;
 use trunkline_sms::receipt::State as CarrierState;
 use trunkline_sms::status::CommandStatus;
 use trunkline_storage::messages::inbound::InboundText;
@@ -55,11 +57,16 @@ impl Scene {
     }
 
     async fn idle(smsc: Smsc, more: &str) -> Self {
+        Self::idle_with(smsc, more, "").await
+    }
+
+    /// Prepares everything and starts nothing; `session` is more about the SMPP session.
+    async fn idle_with(smsc: Smsc, more: &str, session: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", folder.path().join("t.db").display())).await.unwrap();
         let text = format!(
             "[sms]\nregistration = \"assumed\"\n[[sms.carrier]]\nname = \"texts\"\n{more}\n[sms.carrier.smpp]\n\
-             host = \"{}\"\nport = {}\nsystem_id = \"us\"\npassword = \"secret\"\nresponse_secs = 1\n",
+             host = \"{}\"\nport = {}\nsystem_id = \"us\"\npassword = \"secret\"\nresponse_secs = 1\n{session}",
             smsc.address.ip(),
             smsc.address.port()
         );
@@ -464,4 +471,83 @@ async fn a_session_that_comes_back_is_used_again() {
     let second = scene.send("+12065550112", "Hello!").await;
     assert_eq!(scene.ended(second).await, (Status::Delivered, 2000));
     assert!(scene.metrics.render().contains("trunkline_sms_carrier_up{carrier=\"texts\"} 1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_is_spoken_with_carriers_that_are_who_they_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let (signed, key) = {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(vec!["smpp.carrier.example".to_owned()]).unwrap();
+        (parameters.self_signed(&key).unwrap(), key)
+    };
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, signed.pem()).unwrap();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed.der().clone()], private)
+        .unwrap();
+    let smsc = Smsc::start_with(Some(Arc::new(config).into()), |_, _| Act::Deliver).await;
+    let tls = |name: &str| {
+        let authority = authority.display();
+        format!("tls = true\ntls_server_name = \"{name}\"\ntls_ca_file = \"{authority}\"\n")
+    };
+    let mut scene = Scene::idle_with(smsc.clone(), "", &tls("smpp.carrier.example")).await;
+    scene.start().await;
+    let id = scene.send("+12065550111", "Hello!").await;
+    assert_eq!(scene.ended(id).await, (Status::Delivered, 2000));
+
+    // Whoever has a certificate for another name gets nothing, not even the password.
+    let mut scene = Scene::idle_with(smsc, "", &tls("smpp.other.example")).await;
+    scene.start().await;
+    let mut message = scene.message("+12065550112", "Hello!");
+    message.expires_unix_ms = super::unix_ms() + 1_000;
+    let id = scene.accept(vec![message]).await[0];
+    assert_eq!(scene.ended(id).await, (Status::Expired, 5001));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_that_never_comes_is_not_waited_for() {
+    let acts = |_: &_, before| if before == 0 { Act::Silence } else { Act::Deliver };
+    let scene = Scene::new(Smsc::start(acts).await, "").await;
+    let id = scene.send("+12065550111", "Hello!").await;
+    assert_eq!(scene.ended(id).await, (Status::Delivered, 2000));
+    assert!(scene.find(id).await.delivery.possible_duplicate);
+    // A carrier whose answers may not be sent twice.
+    let scene = Scene::new(Smsc::start(|_, _| Act::Silence).await, "lost_response = \"fail\"").await;
+    let id = scene.send("+12065550111", "Hello!").await;
+    assert_eq!(scene.ended(id).await, (Status::Failed, 5000));
+    assert_eq!(scene.smsc.received().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_router_would_decide_is_explained() {
+    let scene = Scene::idle(Smsc::start(|_, _| Act::Deliver).await, "").await;
+    let question = Question {
+        from: Sender::parse(NUMBER).unwrap(),
+        to: E164::parse("+12065550111").unwrap(),
+        text: "Hello!".into(),
+        purpose: Purpose::Transactional,
+    };
+    let ask = async |config: &Sms| {
+        let decision = explain(config, &mut scene.store.read().await.unwrap(), &question).await.unwrap();
+        decision.to_string()
+    };
+    assert_eq!(
+        ask(&scene.config).await,
+        "sender: local may send there\ntrunk texts: chosen\n=> send to texts"
+    );
+    // Without a campaign, where one is asked for.
+    let mut strict = scene.config.clone();
+    strict.senders.registration = SmsRegistration::Required;
+    let said = ask(&strict).await;
+    assert!(
+        said.ends_with("=> refuse with 4009: the local number is attached to no approved campaign"),
+        "{said}"
+    );
+    let pair = [Pair { resource: scene.resource, sender: NUMBER.into(), recipient: question.to }];
+    write!(scene.store, |db| opt_outs::add(db, &pair, Origin::Operator, 0).await);
+    let said = ask(&scene.config).await;
+    assert!(said.ends_with("=> refuse with 4007: the recipient has opted out"), "{said}");
 }

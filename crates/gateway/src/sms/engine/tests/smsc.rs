@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
+use tokio_rustls::TlsAcceptor;
 use trunkline_sms::pdu::{Address, BindKind, ShortMessage};
 use trunkline_sms::receipt::State;
 use trunkline_sms::session::accounts::Grant;
@@ -54,6 +55,14 @@ struct Shared {
 impl Smsc {
     /// Starts it. `acts` is told the message, and how many to the same recipient there were before.
     pub(super) async fn start(acts: impl Fn(&ShortMessage, usize) -> Act + Send + Sync + 'static) -> Self {
+        Self::start_with(None, acts).await
+    }
+
+    /// Starts it, with TLS if there is an acceptor.
+    pub(super) async fn start_with(
+        tls: Option<TlsAcceptor>,
+        acts: impl Fn(&ShortMessage, usize) -> Act + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -70,7 +79,18 @@ impl Smsc {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 sessions += 1;
-                tokio::spawn(serve(stream, sessions, Arc::clone(&serving)));
+                let (tls, serving) = (tls.clone(), Arc::clone(&serving));
+                tokio::spawn(async move {
+                    match tls {
+                        Some(tls) => {
+                            // A client that does not trust us hangs up.
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, sessions, serving).await;
+                            }
+                        }
+                        None => serve(stream, sessions, serving).await,
+                    }
+                });
             }
         });
         Self { address, shared }
@@ -109,7 +129,7 @@ pub(super) fn text(from: &str, to: &str, words: &str) -> ShortMessage {
     }
 }
 
-async fn serve(mut stream: TcpStream, session: u64, shared: Arc<Shared>) {
+async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, session: u64, shared: Arc<Shared>) {
     let mut server: Server<()> = Server::new(ServerConfig::default(), session, Instant::now());
     let mut heard = [0; 65_536];
     let (delivers, mut due) = mpsc::unbounded_channel::<ShortMessage>();
