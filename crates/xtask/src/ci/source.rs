@@ -10,7 +10,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rtp_rs", &["crates/media/src/rtp.rs"]),
     ("rtcp_types", &["crates/media/src/rtcp.rs"]),
     ("audiopus", &["crates/media/src/opus.rs"]),
-    ("str0m", &["crates/webrtc/src/leg.rs"]),
+    // Benches have it play the browser.
+    ("str0m", &["crates/webrtc/", "crates/call/benches/"]),
     ("rusmpp", &["crates/sms/src/pdu.rs"]),
     ("sqlx", &["crates/storage/"]),
     // The second door is the server that the router is mounted on.
