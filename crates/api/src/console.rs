@@ -5,15 +5,18 @@
 
 mod charges;
 mod eligibility;
+mod live;
 mod messages;
 mod pages;
 
 use crate::path::{Route, route};
 
+pub use live::{LiveCall, LiveCalls};
 pub(crate) use pages::page;
 
 pub(crate) static ROUTES: &[Route] = &[
     route!("Console_Statement", GET, "/console/statement", Console, charges::statement),
+    route!("Console_Calls", GET, "/console/calls", Console, live::list),
     route!("Console_Messages", GET, "/console/messages", Console, messages::list),
     route!("Console_Eligibility", GET, "/console/eligibility", Console, eligibility::explain),
 ];

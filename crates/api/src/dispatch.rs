@@ -9,7 +9,7 @@ use crate::path::{self, Found, Parameters, Route};
 use crate::state::State;
 use crate::version::Service;
 use crate::{
-    console, event_subscriptions, identity, openapi, openid, operation, phone_numbers, sip_routing, sms,
+    console, event_subscriptions, identity, openapi, openid, operation, phone_numbers, relay, sip_routing, sms,
 };
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -37,6 +37,7 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> + Clone {
         operation::ROUTES,
         sip_routing::ROUTES,
         sms::ROUTES,
+        relay::ROUTES,
         event_subscriptions::ROUTES,
         openid::ROUTES,
         openapi::ROUTES,
@@ -82,6 +83,7 @@ async fn run(
         | Service::PhoneNumbers
         | Service::SipRouting
         | Service::Sms
+        | Service::NetworkTraversal
         | Service::Console => {
             // What the head alone tells comes first: nobody's body is kept for a request that is refused.
             let tenant = auth::authenticate(&state, &parts).await?;

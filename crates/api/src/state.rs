@@ -1,14 +1,16 @@
 //! What every request shares.
 
+use crate::console::LiveCalls;
 use crate::keys::KeySet;
 use crate::limits::{Limits, Rates};
 use crate::phone_numbers::UnderWay;
+use crate::relay::RelaySettings;
 use crate::sip_routing::Reach;
 use crate::sms::SmsSettings;
 use crate::tenants::Tenants;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 use trunkline_numbers::RuleBook;
@@ -31,6 +33,7 @@ pub struct Shared {
     pub(crate) limits: Limits,
     pub(crate) keys: ArcSwapOption<KeySet>,
     pub(crate) tenants: Tenants,
+    live_calls: OnceLock<Box<dyn LiveCalls>>,
     clock: Clock,
 }
 
@@ -54,6 +57,8 @@ pub struct Settings {
     pub reach: Reach,
     /// About texts.
     pub sms: SmsSettings,
+    /// The STUN and TURN servers that clients are told of.
+    pub relay: RelaySettings,
 }
 
 /// Where the time comes from.
@@ -83,6 +88,7 @@ impl Settings {
             body_bytes_max: BODY_BYTES_MAX,
             reach: Reach::default(),
             sms: SmsSettings::default(),
+            relay: RelaySettings::default(),
         }
     }
 }
@@ -92,8 +98,18 @@ impl State {
     pub fn new(store: Store, rules: Arc<ArcSwap<RuleBook>>, settings: Settings, clock: Clock) -> Self {
         let limits = Limits::new(settings.rates, settings.requests_max);
         let (purchases, keys) = (UnderWay::default(), ArcSwapOption::empty());
-        let tenants = Tenants::new(&store);
-        Self(Arc::new(Shared { store, rules, settings, purchases, limits, keys, tenants, clock }))
+        let (tenants, live_calls) = (Tenants::new(&store), OnceLock::new());
+        Self(Arc::new(Shared { store, rules, settings, purchases, limits, keys, tenants, live_calls, clock }))
+    }
+
+    /// Says who knows the calls that are up now. Without that, none are shown; only the first one counts.
+    pub fn show_calls(&self, live: impl LiveCalls + 'static) {
+        // Set already: the process has one media plane.
+        let _ = self.live_calls.set(Box::new(live));
+    }
+
+    pub(crate) fn live_calls(&self) -> Option<&dyn LiveCalls> {
+        self.live_calls.get().map(AsRef::as_ref)
     }
 
     /// Returns the time, in milliseconds since the Unix epoch.

@@ -14,6 +14,8 @@ pub(crate) enum Service {
     SipRouting,
     /// Texts.
     Sms,
+    /// STUN and TURN servers.
+    NetworkTraversal,
     /// What the console asks beyond that, which is of one piece with it and has no versions.
     Console,
     /// Public documents, which have no versions.
@@ -34,6 +36,7 @@ impl Service {
                 "2025-08-01-preview",
                 "2026-01-23",
             ],
+            Self::NetworkTraversal => &["2022-03-01-preview"],
             Self::Console | Self::Documents => &[],
         }
     }

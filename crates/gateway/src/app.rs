@@ -9,6 +9,7 @@ use crate::config::{Config, ConfigError, Loaded, Sip};
 use crate::events::Events;
 use crate::http_client::HttpClient;
 use crate::journal::{Journal, JournalConfig};
+use crate::live::Live;
 use crate::log::{Logging, masked};
 use crate::media_worker::Workers;
 use crate::metrics::{self, Metrics};
@@ -103,6 +104,7 @@ async fn run(path: &Path, config: Config, ready_json: bool) -> anyhow::Result<()
     let browser_sockets = browser_sockets.unwrap_or_default();
     let workers = Workers::start(config.rtp.workers, browser_sockets, &metrics, &reports_out)
         .context("cannot start media workers")?;
+    let live = Live { board: events.board(), media: workers.observer() };
     let mut b2bua = b2bua(&config, &bound, &https, ports, table)?;
     if let Some(site) = site {
         b2bua.serve_browsers(site);
@@ -145,6 +147,7 @@ async fn run(path: &Path, config: Config, ready_json: bool) -> anyhow::Result<()
     let client = HttpClient::new(config.guard(), config.webhooks.authorities.as_deref())?;
     let base = rest.state().settings.issuer.clone();
     let webhooks = Events::start(config.webhooks.clone(), client, store.clone(), Arc::clone(&metrics), base);
+    rest.state().show_calls(live);
     authenticator::start(rest.state().clone(), wires, handle.commands.clone());
     ready.authority = rest.authority();
     let sms = sms::engine::start(&config.sms, config.node.0.to_string(), store.clone(), &hooks, Arc::clone(&metrics));

@@ -14,6 +14,7 @@ mod events;
 mod http_client;
 mod https;
 mod journal;
+mod live;
 pub mod log;
 mod media_worker;
 pub mod metrics;

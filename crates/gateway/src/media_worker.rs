@@ -8,11 +8,13 @@
 //! sockets: what the bridge sends there goes through the hub.
 
 mod browsers;
+mod gather;
 mod slots;
 
 pub(crate) use browsers::BrowserSocket;
 
 use crate::metrics::{Metrics, WorkerMetrics};
+use gather::Gather;
 use rustix::event::epoll;
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fd::OwnedFd;
@@ -26,10 +28,10 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc as async_mpsc;
-use trunkline_call::{BridgeCommand, BridgeEvent, OpenBridge, Side};
+use tokio::sync::{mpsc as async_mpsc, oneshot};
+use trunkline_call::{BridgeCommand, BridgeEvent, BridgeStats, OpenBridge, Side};
 use trunkline_media::{BROWSER, Channel, ComplexityGovernor};
-use trunkline_model::BridgeId;
+use trunkline_model::{BridgeId, CallId};
 use trunkline_webrtc::{Event, PathQuality};
 
 /// Events handed in at once by the system. More only delays commands and timers.
@@ -76,6 +78,30 @@ enum Command {
     Open(Slot),
     Update { id: BridgeId, command: BridgeCommand },
     Close { id: BridgeId },
+    /// Tell what the legs of all bridges have seen so far.
+    Look(oneshot::Sender<Vec<(CallId, BridgeStats)>>),
+    /// End the thread.
+    Stop,
+}
+
+/// Who looks at the bridges of all workers from outside.
+#[derive(Debug, Clone)]
+pub(crate) struct Observer(Vec<(mpsc::Sender<Command>, Arc<OwnedFd>)>);
+
+impl Observer {
+    /// Returns what the legs of every bridge have seen so far, for people: it takes each worker a moment from its packets.
+    pub(crate) async fn look(&self) -> Vec<(CallId, BridgeStats)> {
+        let mut all = Vec::new();
+        for (commands, wake) in &self.0 {
+            let (answer, seen) = oneshot::channel();
+            // A worker that has ended has no bridges.
+            if commands.send(Command::Look(answer)).is_ok() {
+                let _ = rustix::io::write(wake, &1u64.to_ne_bytes());
+                all.extend(seen.await.unwrap_or_default());
+            }
+        }
+        all
+    }
 }
 
 impl Workers {
@@ -98,6 +124,11 @@ impl Workers {
             Ok(Handle { commands, wake, metrics, thread })
         });
         Ok(Self { workers: workers.collect::<io::Result<_>>()? })
+    }
+
+    /// Returns who may look at the bridges.
+    pub(crate) fn observer(&self) -> Observer {
+        Observer(self.workers.iter().map(|worker| (worker.commands.clone(), Arc::clone(&worker.wake))).collect())
     }
 
     /// Binds the ports of a bridge and gives it to its worker. Returns false when they can't be bound, or the worker is
@@ -144,11 +175,10 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         for mut worker in self.workers.drain(..) {
-            let Handle { commands, wake, thread, .. } = &mut worker;
-            // The closed channel ends the thread.
-            drop(std::mem::replace(commands, mpsc::channel().0));
-            let _ = rustix::io::write(&*wake, &1u64.to_ne_bytes());
-            if let Some(thread) = thread.take() {
+            // Fails when the thread has ended by itself.
+            let _ = worker.commands.send(Command::Stop);
+            worker.wake();
+            if let Some(thread) = worker.thread.take() {
                 let _ = thread.join();
             }
         }
@@ -160,6 +190,13 @@ impl Handle {
         // Fails only when the counter is full, and then the thread is awake.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
+}
+
+/// What one turn had.
+struct Turn {
+    packets: usize,
+    /// Whether there is more to take than it took.
+    behind: bool,
 }
 
 /// One thread's state.
@@ -179,6 +216,7 @@ struct Worker {
     unsent: VecDeque<Report>,
     metrics: Arc<WorkerMetrics>,
     packet: Box<[u8; PACKET_BYTES_MAX]>,
+    gather: Gather,
     stopped: bool,
 }
 
@@ -209,6 +247,7 @@ impl Worker {
             unsent: VecDeque::new(),
             metrics,
             packet: Box::new([0; PACKET_BYTES_MAX]),
+            gather: Gather::new(Instant::now()),
             stopped: false,
         })
     }
@@ -227,8 +266,12 @@ impl Worker {
                 }
             }
             // A panic is a bug in one bridge; the other calls of this thread go on.
-            if catch_unwind(AssertUnwindSafe(|| self.turn(&ready))).is_err() {
+            let Ok(Turn { packets, behind }) = catch_unwind(AssertUnwindSafe(|| self.turn(&ready))) else {
                 self.blame();
+                continue;
+            };
+            if self.gather.turned(Instant::now(), packets) && !behind {
+                std::thread::sleep(gather::MOMENT);
             }
         }
     }
@@ -237,8 +280,9 @@ impl Worker {
     ///
     /// Commands come first, also those whose wake-up is not among the events yet: a peer that has been told of a change
     /// sends accordingly, and signalling gives the command before it tells the peer.
-    fn turn(&mut self, ready: &[epoll::Event]) {
+    fn turn(&mut self, ready: &[epoll::Event]) -> Turn {
         let now = Instant::now();
+        let mut turn = Turn { packets: 0, behind: ready.len() == READY_MAX };
         if ready.iter().any(|event| event.data.u64() == WAKE) {
             // Before the commands are taken: one that comes in between wakes again.
             let _ = rustix::io::read(&*self.wake, &mut [0u8; 8]);
@@ -247,13 +291,21 @@ impl Worker {
         for event in ready {
             match event.data.u64() {
                 WAKE => {}
-                BROWSERS => self.browsers_readable(now),
-                mark => self.readable(now, mark),
+                BROWSERS => {
+                    let taken = self.browsers_readable(now);
+                    turn.packets += taken;
+                    turn.behind |= taken == BROWSER_PACKETS_MAX;
+                }
+                mark => {
+                    self.readable(now, mark);
+                    turn.packets += 1;
+                }
             }
         }
         self.fire(now);
         self.report();
         self.shed(now);
+        turn
     }
 
     /// Spends less on coding when the worker is about to run out of time.
@@ -298,11 +350,11 @@ impl Worker {
         self.drain(now, id);
     }
 
-    /// Takes packets of browsers to their bridges.
-    fn browsers_readable(&mut self, now: Instant) {
-        for _ in 0..BROWSER_PACKETS_MAX {
-            let Some(browsers) = &mut self.browsers else { return };
-            let Ok((length, source)) = browsers.socket.recv_from(&mut self.packet[..]) else { return };
+    /// Takes packets of browsers to their bridges, and returns how many.
+    fn browsers_readable(&mut self, now: Instant) -> usize {
+        for taken in 0..BROWSER_PACKETS_MAX {
+            let Some(browsers) = &mut self.browsers else { return taken };
+            let Ok((length, source)) = browsers.socket.recv_from(&mut self.packet[..]) else { return taken };
             self.metrics.packets_received.add(1);
             self.metrics.bytes_received.add(length as u64);
             if length < PACKET_BYTES_MAX
@@ -312,6 +364,7 @@ impl Worker {
                 self.drain_browsers(now);
             }
         }
+        BROWSER_PACKETS_MAX
     }
 
     /// Hands what browsers said to their bridges, and what became of them to signalling.
@@ -354,8 +407,13 @@ impl Worker {
                         self.close(now, slot);
                     }
                 }
+                Ok(Command::Look(answer)) => {
+                    let seen = self.slots.iter().map(|slot| (slot.call, slot.bridge.stats())).collect();
+                    // Whoever asked may have gone away.
+                    let _ = answer.send(seen);
+                }
                 Err(mpsc::TryRecvError::Empty) => return,
-                Err(mpsc::TryRecvError::Disconnected) => {
+                Ok(Command::Stop) | Err(mpsc::TryRecvError::Disconnected) => {
                     self.stopped = true;
                     return;
                 }
@@ -372,7 +430,10 @@ impl Worker {
                 self.unsent.extend(refused.and_then(|event| browsers.tell(held.id, *side, event)));
             }
             BridgeCommand::NewLeg { side, .. } => browsers.close(now, (slot, *side)),
-            BridgeCommand::Negotiated { .. } | BridgeCommand::Gate(_) | BridgeCommand::SilenceMax(_) => return,
+            BridgeCommand::Negotiated { .. }
+            | BridgeCommand::Gate(_)
+            | BridgeCommand::Digits { .. }
+            | BridgeCommand::SilenceMax(_) => return,
         }
         self.drain_browsers(now);
     }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trunkline_call::TrunkLoad;
 use trunkline_model::{CallRecord, TrunkId};
+use trunkline_webrtc::Dropped;
 
 /// Everything that is counted. Shared by the tasks; counting takes no lock except where a label is free text of
 /// the configuration.
@@ -107,6 +108,20 @@ pub struct WorkerMetrics {
     pub packets_refused: Counter,
     /// Bridges whose ports could not be bound.
     pub bind_failures: Counter,
+    /// Browsers that have a leg.
+    pub browsers: Gauge,
+    /// Browsers whose connectivity checks never came.
+    pub browser_ice_failures: Counter,
+    /// Browsers whose DTLS handshake failed.
+    pub browser_dtls_failures: Counter,
+    /// Browsers that went silent.
+    pub browsers_lost: Counter,
+    /// Browsers refused by a limit.
+    pub browser_refusals: Counter,
+    /// Datagrams on the socket for browsers that were dropped, by reason.
+    pub browser_drops: [Counter; Dropped::ALL.len()],
+    /// The greatest complexity of Opus that the worker allows itself.
+    pub opus_complexity_max: Gauge,
     /// Panics that were caught; each is a bug.
     pub panics: Counter,
 }
@@ -426,7 +441,7 @@ impl Metrics {
         text.gauge("trunkline_rtp_ports", "RTP ports that there are.", &self.rtp_ports);
         let workers = lock(&self.workers);
         type Read = fn(&WorkerMetrics) -> u64;
-        let families: [(&str, &str, &str, Read); 9] = [
+        let families: [(&str, &str, &str, Read); 15] = [
             ("trunkline_bridges", "gauge", "Bridges open.", |w| w.bridges.value()),
             ("trunkline_rtp_packets_received_total", "counter", "RTP and RTCP packets received.", |w| {
                 w.packets_received.value()
@@ -461,11 +476,44 @@ impl Metrics {
                 "Bridges whose ports could not be bound.",
                 |w| w.bind_failures.value(),
             ),
+            ("trunkline_browsers", "gauge", "Browsers that have a media leg.", |w| w.browsers.value()),
+            (
+                "trunkline_browser_ice_failures_total",
+                "counter",
+                "Browsers whose connectivity checks never came.",
+                |w| w.browser_ice_failures.value(),
+            ),
+            (
+                "trunkline_browser_dtls_failures_total",
+                "counter",
+                "Browsers whose DTLS handshake failed.",
+                |w| w.browser_dtls_failures.value(),
+            ),
+            ("trunkline_browsers_lost_total", "counter", "Browsers that went silent.", |w| {
+                w.browsers_lost.value()
+            }),
+            ("trunkline_browser_refusals_total", "counter", "Browsers refused by a limit.", |w| {
+                w.browser_refusals.value()
+            }),
+            (
+                "trunkline_opus_complexity_max",
+                "gauge",
+                "Greatest complexity of Opus that a worker allows itself; less than 10 under load.",
+                |w| w.opus_complexity_max.value(),
+            ),
         ];
         for (name, kind, help, read) in families {
             text.head(name, kind, help);
             for (index, worker) in workers.iter().enumerate() {
                 text.line(format_args!("{name}{{worker=\"{index}\"}} {}", read(worker)));
+            }
+        }
+        let name = "trunkline_browser_drops_total";
+        text.head(name, "counter", "Datagrams on the socket for browsers that were dropped, by reason.");
+        for (index, worker) in workers.iter().enumerate() {
+            for (reason, count) in Dropped::ALL.iter().zip(&worker.browser_drops) {
+                let (reason, count) = (reason.as_str(), count.value());
+                text.line(format_args!("{name}{{worker=\"{index}\",reason=\"{reason}\"}} {count}"));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Which addresses and ports are used, and which of them peers are told.
 
 use crate::config::{Config, Rtp, RtpPorts};
+use crate::media_worker::BrowserSocket;
 use crate::net::source_towards;
 use anyhow::Context;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -8,6 +9,7 @@ use std::ops::RangeInclusive;
 use trunkline_call::MediaInterface;
 use trunkline_model::{Host, Trunk};
 use trunkline_sip::transport::Advertised;
+use trunkline_webrtc::{Certificate, Site};
 
 /// Gives each trunk that has no advertised address the one that the system sends from towards it, where nothing
 /// else is configured or bound. Behind several interfaces each trunk sees its own.
@@ -59,6 +61,27 @@ fn shown(bind: IpAddr, configured: Option<IpAddr>) -> IpAddr {
         IpAddr::V6(_) => (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into()),
     };
     configured.or(bound).or_else(|| source_towards(outside)).unwrap_or(loopback)
+}
+
+/// Binds the sockets that browsers have their media on, if users may register at all.
+pub(super) fn browsers(config: &Config) -> anyhow::Result<Option<(Vec<BrowserSocket>, Site)>> {
+    if config.webrtc.off || config.users.trunk.is_none() || config.http.listen.is_empty() {
+        return Ok(None);
+    }
+    let certificate = Certificate::generate()?;
+    let media = media(config);
+    // A socket that is bound to no address of IPv6 has those of IPv4 too.
+    let both = media.iter().all(|interface| interface.bind.is_unspecified());
+    let preferred = media.iter().max_by_key(|interface| (both, interface.bind.is_ipv6()) == (true, true));
+    let Some(bind) = preferred.map(|interface| interface.bind) else { return Ok(None) };
+    let shown = media.iter().filter(|interface| both || interface.bind == bind);
+    let mut shown = config.webrtc.advertised.into_iter().chain(shown.map(|interface| interface.advertised));
+    let Some(address) = shown.next() else { return Ok(None) };
+    let others = shown.filter(|_| config.webrtc.advertised.is_none());
+    let others = others.chain(config.webrtc.others.iter().copied()).filter(|other| *other != address).collect();
+    let (port, workers) = (config.webrtc.port, config.rtp.workers);
+    let bound = BrowserSocket::bind_all(bind, port, workers, &certificate, (address, others));
+    bound.map(Some).with_context(|| format!("cannot bind UDP ports of {bind} from {port} on for browsers"))
 }
 
 /// Returns how many media ports there are.

@@ -17,8 +17,11 @@ pub(super) struct Ready {
     sip_tcp: Vec<SocketAddr>,
     rtp_first_port: u16,
     rtp_last_port: u16,
+    /// UDP ports for browsers, one for each media worker.
+    pub(super) browsers: Vec<u16>,
     pub(super) metrics: Option<SocketAddr>,
     pub(super) https: Vec<SocketAddr>,
+    pub(super) smpp: Vec<SocketAddr>,
     /// The certificate to trust, where it is by the development CA.
     #[serde(rename = "ca_certificate")]
     pub(super) authority: Option<PathBuf>,
@@ -33,8 +36,10 @@ impl Ready {
             sip_tcp: bound.tcp.iter().map(|(_, local)| *local).collect(),
             rtp_first_port: *ports.start(),
             rtp_last_port: *ports.end(),
+            browsers: Vec::new(),
             metrics: None,
             https: Vec::new(),
+            smpp: Vec::new(),
             authority: None,
         }
     }
@@ -52,18 +57,21 @@ impl Ready {
             if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
         };
         let metrics = self.metrics.map_or("off".to_owned(), |listen| format!("http://{listen}/metrics"));
+        let browsers: Vec<String> = self.browsers.iter().map(u16::to_string).collect();
+        let browsers = if browsers.is_empty() { "none".to_owned() } else { browsers.join(", ") };
         let authority = match &self.authority {
             Some(path) => format!("\n  trust         {}", path.display()),
             None => String::new(),
         };
         format!(
-            "trunkline is ready\n  SIP over UDP  {}\n  SIP over TCP  {}\n  RTP ports     {} to {}\n  metrics       {}\n  HTTPS         {}{authority}",
+            "trunkline is ready\n  SIP over UDP  {}\n  SIP over TCP  {}\n  RTP ports     {} to {}\n  browser ports {browsers}\n  metrics       {}\n  HTTPS         {}\n  SMPP          {}{authority}",
             list(&self.sip_udp),
             list(&self.sip_tcp),
             self.rtp_first_port,
             self.rtp_last_port,
             metrics,
             list(&self.https),
+            list(&self.smpp),
         )
     }
 }

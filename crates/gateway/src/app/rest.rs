@@ -46,7 +46,8 @@ impl Rest {
     ) -> anyhow::Result<Self> {
         let rules = Arc::new(ArcSwap::from_pointee(rules::load(&config.numbers)?));
         let local = bound.first().map(|(_, local)| *local);
-        let settings = settings(config, local);
+        let relay = config.relay.settings().context("cannot read the secret of the TURN servers")?;
+        let settings = Settings { relay, ..settings(config, local) };
         let state = State::new(store.clone(), Arc::clone(&rules), settings, Clock::System);
         let upkeep = tokio::spawn(upkeep(state.clone()));
         let https = if bound.is_empty() {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
 use trunkline_call::{Bridge, MediaSocket, OpenBridge, Side};
 use trunkline_media::Channel;
-use trunkline_model::BridgeId;
+use trunkline_model::{BridgeId, CallId};
 
 /// The DSCP of voice, Expedited Forwarding (RFC 4594 §4.1), in its place within the octet.
 const EXPEDITED_FORWARDING: u8 = 46 << 2;
@@ -22,6 +22,8 @@ pub(super) struct SlotId {
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) id: BridgeId,
+    /// Whose bridge it is.
+    pub(super) call: CallId,
     pub(super) bridge: Box<Bridge>,
     /// By side, then by channel; none on the side of a browser.
     pub(super) sockets: Sockets,
@@ -51,8 +53,8 @@ impl Slot {
                 Ok::<_, io::Error>(Some([socket(rtp)?, socket(rtcp)?]))
             }
         };
-        let OpenBridge { bridge: id, caller, callee, state } = open;
-        Ok(Self { id, bridge: state, sockets: [pair(caller)?, pair(callee)?], timer: None })
+        let OpenBridge { bridge: id, call, caller, callee, state } = open;
+        Ok(Self { id, call, bridge: state, sockets: [pair(caller)?, pair(callee)?], timer: None })
     }
 
     pub(super) fn socket(&self, side: Side, channel: Channel) -> Option<&UdpSocket> {
@@ -125,6 +127,10 @@ impl Slots {
     pub(super) fn get_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
         let (generation, slot) = self.slots.get_mut(id.index as usize)?;
         if *generation == id.generation { slot.as_mut() } else { None }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter_map(|(_, slot)| slot.as_ref())
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use trunkline_call::{Bridge, BridgeConfig, Gate, MediaSocket};
 use trunkline_media::{Direction, Negotiated, Payload, PayloadMap};
 use trunkline_media::opus::Settings;
-use trunkline_model::Codec;
+use trunkline_model::{Codec, NodeId};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -31,7 +31,8 @@ impl World {
         let socket = |rtp_port| MediaSocket::Rtp { bind: LOCALHOST, rtp_port };
         let state = Box::new(Bridge::new(BridgeConfig { seed: 7, ..BridgeConfig::default() }));
         let (caller, callee) = (socket(self.first_port), socket(self.first_port + 2));
-        self.workers.open(OpenBridge { bridge: id, caller, callee, state })
+        let call = CallId { node: NodeId(1), serial: id.0 };
+        self.workers.open(OpenBridge { bridge: id, call, caller, callee, state })
     }
 
     fn agree(&self, id: BridgeId, side: Side, phone: &UdpSocket) {
