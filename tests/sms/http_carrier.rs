@@ -59,10 +59,14 @@ fn texts_come_in_by_webhook_and_stop_is_heard() {
     scene.text_in("http", "+12065550111", "Where are you? 😀");
     let told = scene.esme(Esme::Smpplib, &json!({"messages": [], "expect": 1}));
     let came = &told["delivered"][0];
-    assert_eq!((&came["from"], &came["text"]), (&json!("12065550111"), &json!("Where are you? 😀")), "{told}");
+    assert_eq!(
+        (&came["from"], &came["text"]),
+        (&json!("12065550111"), &json!("Where are you? 😀")),
+        "{told}"
+    );
     scene.text_in("http", "+12065550111", "STOP");
     wait_for("the opt-out", || {
-        scene.command(&["sms", "opt-out", "list", "--json"]).contains("12065550111").then_some(())
+        scene.command(&["sms", "opt-outs", "--json"]).contains("12065550111").then_some(())
     });
     assert_eq!(states(&scene, &["12065550111"]), [("12065550111".to_owned(), 8)]);
     assert_eq!(scene.received("http").len(), 1);

@@ -78,7 +78,7 @@ impl Kannel {
 
     /// Has Kannel send a text and tell of its receipt.
     fn send(&self, from: &str, to: &str, text: &str) {
-        let tells = format!("http://{}:{}/receipt?to={to}&state=%d&what=%A", self.ip, self.told);
+        let tells = format!("http://{}:{}/receipt?to={to}&state=%d&text=%a&reply=%A", self.ip, self.told);
         let path = format!(
             "/cgi-bin/sendsms?username=kannel&password=kannel&from={}&to={}&text={}&dlr-mask=31&dlr-url={}",
             encoded(from),
@@ -119,7 +119,8 @@ fn request_line(stream: TcpStream) -> Option<String> {
             break;
         }
     }
-    let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let answer =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     reader.get_mut().write_all(answer.as_bytes()).ok()?;
     Some(first)
 }

@@ -134,6 +134,7 @@ impl Scene {
             "[log]\nfilter = \"info\"\n\
              [sip]\nudp = [\"{ip}:5060\"]\ntcp = [\"{ip}:5060\"]\n\
              [rtp]\nipv4 = \"{ip}\"\n\
+             [metrics]\nlisten = \"{ip}:9464\"\n\
              [storage]\ndata_dir = \"{folder}\"\nurl = \"sqlite:{folder}/trunkline.db\"\n\
              [shutdown]\ndrain_secs = 1\n\
              [http]\nlisten = [\"127.0.0.1:{https}\"]\n\

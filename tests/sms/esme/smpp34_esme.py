@@ -50,6 +50,7 @@ async def main(plan):
                 "to": event.destination_addr,
                 "receipt": bool(event.esm_class & 0x04),
                 "text": octets[header:].decode("utf-16-be" if event.data_coding == 8 else "latin-1"),
+                "seq": octets[header - 1] if header else 0,
                 "id": receipted and receipted.as_string(),
                 "state": state and state.as_int(),
             }

@@ -1,7 +1,7 @@
 // A customer's system on npm smpp that goes through a list of commands, one after the other, and prints the answers.
 //
 // A text "$N" in a command stands for the message_id of the answer to command N. The command "wait" waits until as many
-// deliver_sm have come.
+// deliver_sm have come; a third element, a status, is one that the command is tried again upon.
 'use strict';
 
 const smpp = require('smpp');
@@ -33,11 +33,12 @@ function run(at) {
   if (!command) {
     session.unbind(() => {
       console.log(JSON.stringify({ answers, delivered }));
+      session.removeAllListeners('close');
       session.destroy();
     });
     return;
   }
-  const [name, fields] = command;
+  const [name, fields, again] = command;
   if (name === 'wait') {
     noticed = () => {
       if (delivered.length < fields) return;
@@ -49,6 +50,10 @@ function run(at) {
     return;
   }
   session[name](filled(fields), (answer) => {
+    if (again !== undefined && answer.command_status === again) {
+      setTimeout(() => run(at), 100);
+      return;
+    }
     answers[at] = {
       status: answer.command_status,
       message_id: answer.message_id,
@@ -64,5 +69,7 @@ session.on('deliver_sm', (pdu) => {
   session.send(pdu.response());
   noticed();
 });
+session.on('enquire_link', (pdu) => session.send(pdu.response()));
 session.on('error', fail);
+session.on('close', () => fail('the connection was closed'));
 setTimeout(() => fail('waited in vain'), plan.patience * 1000).unref();

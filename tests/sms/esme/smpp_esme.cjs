@@ -38,18 +38,22 @@ const session = smpp.connect({ host: plan.host, port: plan.port }, () => {
 
 session.on('deliver_sm', (pdu) => {
   const content = pdu.short_message;
+  const header = content.udh && content.udh[0];
   delivered.push({
     from: pdu.source_addr,
     to: pdu.destination_addr,
     receipt: (pdu.esm_class & 4) !== 0,
     text: content.message.toString(),
+    seq: header ? header[header.length - 1] : 0,
     id: pdu.receipted_message_id || null,
     state: pdu.message_state || null,
   });
   session.send(pdu.response());
   finish();
 });
+session.on('enquire_link', (pdu) => session.send(pdu.response()));
 session.on('error', fail);
+session.on('close', () => fail('the connection was closed'));
 setTimeout(() => fail(`waited in vain: ${JSON.stringify({ ids, delivered })}`), plan.patience * 1000).unref();
 
 function finish() {
@@ -57,6 +61,7 @@ function finish() {
   if (answered < plan.messages.length || delivered.length < plan.expect) return;
   session.unbind(() => {
     console.log(JSON.stringify({ ids, delivered }));
+    session.removeAllListeners('close');
     session.destroy();
   });
 }

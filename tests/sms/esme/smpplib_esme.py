@@ -26,6 +26,7 @@ def main(plan):
                 "to": pdu.destination_addr.decode(),
                 "receipt": bool(pdu.esm_class & 0x04),
                 "text": octets[header:].decode(coding),
+                "seq": octets[header - 1] if header else 0,
                 "id": (pdu.receipted_message_id or b"").rstrip(b"\0").decode() or None,
                 "state": pdu.message_state,
             }
