@@ -48,10 +48,11 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> + Clone {
 }
 
 async fn answer(axum::extract::State(state): axum::extract::State<State>, request: Request) -> Response {
-    if let Some(page) = console::page(request.method(), request.uri().path()) {
+    let echo = Echo::of(request.headers());
+    if let Some(mut page) = console::page(request.method(), request.uri().path()) {
+        echo.write(None, page.headers_mut());
         return page;
     }
-    let echo = Echo::of(request.headers());
     let (route, answer) = match path::find(routes(), request.method(), request.uri().path()) {
         Found::Operation(route, parameters) => {
             let answer = run(state, route, parameters, request).await;

@@ -178,7 +178,7 @@ async fn every_published_operation_answers_and_none_fails() {
     };
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            let parameters = operation["parameters"].as_array().unwrap();
+            let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
             let version = parameters
                 .iter()
                 .filter_map(|parameter| parameter["$ref"].as_str())

@@ -6,6 +6,7 @@
 
 mod spill;
 
+use crate::live::Board;
 use crate::metrics::Metrics;
 use spill::Spilled;
 use std::collections::VecDeque;
@@ -44,6 +45,7 @@ const EVENTS_MAX: usize = 100_000;
 pub(crate) struct JournalSender {
     events: mpsc::Sender<CallEvent>,
     metrics: Arc<Metrics>,
+    board: Arc<Board>,
 }
 
 /// Where and how much is kept while storage is away.
@@ -94,8 +96,14 @@ enum Origin {
 }
 
 impl JournalSender {
+    /// Returns where the calls are that are up now.
+    pub(crate) fn board(&self) -> Arc<Board> {
+        Arc::clone(&self.board)
+    }
+
     /// Takes an event. Never waits; an event that finds no room is counted and logged, for it is lost.
     pub(crate) fn send(&self, event: CallEvent) {
+        self.board.note(&event);
         if let Err(refused) = self.events.try_send(event)
             && let CallEvent::Ended { record } = refused.into_inner()
         {
@@ -109,7 +117,7 @@ impl Journal {
     /// Returns the journal and its door.
     pub(crate) fn new(store: Store, config: JournalConfig, metrics: Arc<Metrics>) -> (Self, JournalSender) {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let sender = JournalSender { events: sender, metrics: Arc::clone(&metrics) };
+        let sender = JournalSender { events: sender, metrics: Arc::clone(&metrics), board: Arc::default() };
         let has_spilled = spill::exists(&config.spill);
         let journal = Self {
             events,

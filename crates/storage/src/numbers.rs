@@ -15,8 +15,8 @@ pub(crate) mod ownership;
 
 pub use catalogue::{Locality, Wanted, are_there, area_codes, browse, countries, localities};
 pub use ownership::{
-    Assignment, Owned, Released, Rest, Terms, assignments_of, over, owned, owned_count, owned_in_trunks,
-    owned_number, release, set_capabilities,
+    Assignment, Owned, Released, Rest, Terms, assignments_of, over, owned, owned_among, owned_count,
+    owned_in_trunks, owned_number, release, set_capabilities,
 };
 
 use crate::audit;

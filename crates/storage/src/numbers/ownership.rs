@@ -4,6 +4,7 @@ use super::{Act, Number, Place, by_e164, transition};
 use crate::db::{Connection, Row, Topic, statements, values};
 use crate::error::Error;
 use crate::ledger;
+use std::collections::HashSet;
 use trunkline_model::{AssignmentType, Capability, E164, NumberState, NumberType, TrunkId};
 use uuid::Uuid;
 
@@ -24,6 +25,10 @@ statements! {
     OWNED_NUMBER = "SELECT a.*, n.trunk, n.country, n.number_type, n.region, n.city \
         FROM assignments a JOIN numbers n ON n.e164 = a.e164 \
         WHERE a.resource = $1 AND a.e164 = $2 AND a.ended_ms IS NULL";
+    OWNED_AMONG = sqlite "SELECT e164 FROM assignments WHERE resource = $1 AND ended_ms IS NULL \
+        AND e164 IN (SELECT value FROM json_each($2))"
+        postgres "SELECT e164 FROM assignments WHERE resource = $1 AND ended_ms IS NULL \
+        AND e164 IN (SELECT value FROM jsonb_array_elements_text($2) AS number (value))";
     OWNED_IN_TRUNKS = "SELECT a.*, n.trunk, n.country, n.number_type, n.region, n.city \
         FROM assignments a JOIN numbers n ON n.e164 = a.e164 WHERE a.ended_ms IS NULL ORDER BY a.e164";
 }
@@ -277,6 +282,19 @@ pub async fn owned_count(db: &mut Connection, resource: Uuid) -> Result<u64, Err
 pub async fn owned_number(db: &mut Connection, resource: Uuid, number: E164) -> Result<Option<Owned>, Error> {
     let row = db.fetch_optional(OWNED_NUMBER, values![resource, number.to_string()]).await?;
     row.as_ref().map(read_owned).transpose()
+}
+
+/// Returns which of some numbers a resource owns.
+///
+/// # Errors
+/// Those of a statement.
+pub async fn owned_among(
+    db: &mut Connection,
+    resource: Uuid,
+    numbers: &[E164],
+) -> Result<HashSet<E164>, Error> {
+    let numbers: serde_json::Value = numbers.iter().map(E164::to_string).collect();
+    db.fetch_all(OWNED_AMONG, values![resource, numbers]).await?.iter().map(|row| row.parse("e164")).collect()
 }
 
 /// Returns every owned number, for the routing table.

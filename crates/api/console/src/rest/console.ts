@@ -7,8 +7,10 @@ export interface Leg {
   /** `caller` or `callee`. */
   side: string;
   codec: string;
-  /** Of what should have arrived in the last seconds, in percent. */
-  lossPercent: number;
+  /** Since the leg began, like the loss beside it. */
+  packetsReceived: number;
+  packetsLost: number;
+  /** The most at any report. */
   jitterMs: number;
   mos: number | null;
 }

@@ -68,11 +68,20 @@ function LegPlots({ leg, points }: { leg: Leg; points: readonly Leg[] }) {
       <p>
         <strong>{leg.side}</strong> <span class="hint">{leg.codec}</span>
       </p>
-      <Plot title="Loss" unit="%" top={5} digits={1} values={points.map((point) => point.lossPercent)} />
+      <Plot title="Loss" unit="%" top={5} digits={1} values={lossPercent(points)} />
       <Plot title="Jitter" unit="ms" top={20} values={points.map((point) => point.jitterMs)} />
       <Plot title="MOS" unit="" top={5} digits={2} values={points.flatMap((point) => (point.mos === null ? [] : [point.mos]))} />
     </div>
   );
+}
+
+/** What was lost between each two looks, in percent of what should have come. */
+export function lossPercent(points: readonly Leg[]): number[] {
+  return points.slice(1).map((point, index) => {
+    const before = points[index] ?? point;
+    const [came, lost] = [point.packetsReceived - before.packetsReceived, point.packetsLost - before.packetsLost];
+    return came + lost > 0 ? (Math.max(0, lost) / (came + lost)) * 100 : 0;
+  });
 }
 
 function add(before: Seen, calls: readonly LiveCall[]): Seen {
