@@ -30,7 +30,8 @@ fn both_envelopes_are_read_by_the_official_libraries() {
             let events = subscriber.events(path);
             (events.len() == 2).then_some(events)
         });
-        let of = |kind| events.iter().find(|event| event["type"] == kind).unwrap_or_else(|| panic!("{events:?}"));
+        let of =
+            |kind| events.iter().find(|event| event["type"] == kind).unwrap_or_else(|| panic!("{events:?}"));
         let report = of(REPORT);
         let digits = scene.number.trim_start_matches('+');
         assert_eq!(report["id"], id);
@@ -54,7 +55,10 @@ fn both_envelopes_are_read_by_the_official_libraries() {
     let (first, last) = (&delivered[0]["headers"], &delivered[2]["headers"]);
     assert_eq!(first["aeg-event-type"], "SubscriptionValidation");
     assert_eq!((&last["aeg-event-type"], &last["aeg-delivery-count"]), (&json!("Notification"), &json!("0")));
-    assert_eq!((&last["aeg-subscription-name"], &last["authorization"]), (&json!("good"), &json!("Bearer token-1")));
+    assert_eq!(
+        (&last["aeg-subscription-name"], &last["authorization"]),
+        (&json!("good"), &json!("Bearer token-1"))
+    );
     assert_eq!(last["content-type"], "application/json; charset=utf-8");
     assert_eq!(parsed_by_javascript(subscriber.file()).len(), 4);
 }
@@ -133,7 +137,8 @@ fn what_is_refused_is_a_dead_letter_until_it_is_replayed() {
     scene.text_in("smpp", HANDSET, "second");
     wait_for("two dead letters", || (show(&scene, "bad")["dead"] == 2).then_some(()));
     let dead = operator(&scene, &["dead", "--resource", "contoso", "bad"]);
-    let said: Vec<&Value> = dead.as_array().expect("a list").iter().map(|one| &one["event"]["data"]["message"]).collect();
+    let said: Vec<&Value> =
+        dead.as_array().expect("a list").iter().map(|one| &one["event"]["data"]["message"]).collect();
     assert_eq!(said, ["first", "second"]);
     assert!(dead[0]["lastError"].as_str().expect("a reason").contains("400"));
 
@@ -181,11 +186,12 @@ fn a_gateway_that_was_killed_delivers_what_it_had_promised() {
         scene.text_in("smpp", &format!("+120655501{line:02}"), "Hello");
     }
     wait_for("all to be kept", || (show(&scene, "down")["waiting"].as_u64() == Some(5)).then_some(()));
-    // The old one is killed as its value goes.
+    scene.kill();
     scene.serve();
     subscriber.mend();
     wait_up_to(PATIENCE * 2, "all texts", || (subscriber.events("/down").len() >= 5).then_some(()));
-    let mut ids: Vec<String> = subscriber.events("/down").iter().map(|event| event["id"].to_string()).collect();
+    let mut ids: Vec<String> =
+        subscriber.events("/down").iter().map(|event| event["id"].to_string()).collect();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 5);
@@ -197,14 +203,33 @@ fn a_private_address_is_not_knocked_at() {
     let trap = TcpListener::bind("127.0.0.1:0").expect("a port");
     trap.set_nonblocking(true).expect("a socket");
     let port = trap.local_addr().expect("an address").port();
-    for host in ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0"] {
-        let made = subscription(&scene, &format!("https://{host}:{port}/"), &["--name", "trap", "--wait", "60"]);
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0",
+    ] {
+        let made =
+            subscription(&scene, &format!("https://{host}:{port}/"), &["--name", "trap", "--wait", "60"]);
         assert_eq!(made["state"], "failed", "{host}: {made}");
         operator(&scene, &["delete", "--resource", "contoso", "trap"]);
     }
     assert!(trap.accept().is_err(), "the gateway has connected to the trap");
     for url in ["http://127.0.0.1/", "https://user@127.0.0.1/", "ftp://app.example/", "app.example"] {
-        let refused = scene.refused(&["events", "subscribe", "--resource", "contoso", "--types", "SMSReceived", "--url", url]);
+        let refused = scene.refused(&[
+            "events",
+            "subscribe",
+            "--resource",
+            "contoso",
+            "--types",
+            "SMSReceived",
+            "--url",
+            url,
+        ]);
         assert!(refused.contains("the URL cannot be used"), "{url}: {refused}");
     }
 }
@@ -219,7 +244,8 @@ fn subscribe(scene: &Scene, subscriber: &Subscriber, path: &str, more: &[&str]) 
 /// Subscribes to everything, and returns what became of it.
 fn subscription(scene: &Scene, url: &str, more: &[&str]) -> Value {
     let types = "SMSReceived,SMSDeliveryReportReceived";
-    let arguments = ["events", "subscribe", "--json", "--resource", "contoso", "--url", url, "--types", types];
+    let arguments =
+        ["events", "subscribe", "--json", "--resource", "contoso", "--url", url, "--types", types];
     let said = scene.attempt(&[&arguments[..], more].concat());
     serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}\n{}", scene.log()))
 }

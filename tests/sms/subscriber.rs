@@ -86,5 +86,7 @@ pub(crate) fn python() -> PathBuf {
 /// Returns the folder into which `cargo xtask test` installs packages.
 pub(crate) fn packages() -> PathBuf {
     let folder = std::env::var_os("TRUNKLINE_PACKAGES");
-    folder.map(PathBuf::from).expect("TRUNKLINE_PACKAGES: cargo xtask test installs the packages and says where")
+    folder
+        .map(PathBuf::from)
+        .expect("TRUNKLINE_PACKAGES: cargo xtask test installs the packages and says where")
 }

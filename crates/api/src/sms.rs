@@ -9,6 +9,7 @@ use crate::error::ApiError;
 use crate::path::{Route, route};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use trunkline_model::E164;
 use trunkline_storage::opt_outs::Scope;
 
 pub(crate) static ROUTES: &[Route] = &[
@@ -53,6 +54,12 @@ fn check_count(field: &'static str, count: usize) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::validation(field, format!("There must be 1 to {RECIPIENTS_MAX} recipients.")))
+}
+
+/// Reads the number of a recipient. In the North American plan, whose numbers are all of one length, others are none.
+fn recipient(to: &str) -> Option<E164> {
+    let number = E164::parse(to).ok()?;
+    (number.is_nanp() || !number.digits().starts_with('1')).then_some(number)
 }
 
 /// What is wrong with a recipient that is not a number, in the words of the public service.

@@ -64,7 +64,7 @@ async fn every_version_of_the_clients_is_served_and_others_are_told_which_there_
 #[tokio::test]
 async fn each_recipient_has_its_result_in_order() {
     let world = texting().await;
-    let to = [TO, "12065550112", "+12065550113", "", "+1", "+12065550114"];
+    let to = [TO, "12065550112", "+12065550113", "", "+1206555", "+12065550114"];
     let answer = send(&world, &to).await;
     let items = answer.json["value"].as_array().unwrap();
     assert_eq!(items.iter().map(|item| item["to"].as_str().unwrap()).collect::<Vec<_>>(), to);

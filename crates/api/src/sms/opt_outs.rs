@@ -6,7 +6,6 @@ use crate::error::ApiError;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use trunkline_model::E164;
 use trunkline_storage::Error;
 use trunkline_storage::opt_outs::{self, Origin, Pair};
 
@@ -79,7 +78,7 @@ impl Asked {
         sender::check(call, &request.from).await?;
         let resource = call.tenant()?.resource.id;
         let pair = |to: &str| {
-            let recipient = E164::parse(to).ok()?;
+            let recipient = super::recipient(to)?;
             Some(Pair { resource, sender: request.from.clone(), recipient })
         };
         Ok(Self(request.recipients.into_iter().map(|Recipient { to }| (to.clone(), pair(&to))).collect()))

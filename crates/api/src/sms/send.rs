@@ -10,7 +10,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
-use trunkline_model::E164;
 use trunkline_storage::Error;
 use trunkline_storage::messages::{self, Accepted, Content, NewMessage, Purpose, Request, Source};
 use trunkline_storage::opt_outs::{self, Pair};
@@ -165,7 +164,7 @@ impl<'a> Terms<'a> {
     }
 
     fn message(&self, recipient: &Recipient, now_unix_ms: i64) -> Result<NewMessage, Refusal> {
-        let to = E164::parse(&recipient.to).map_err(|_| Refusal::NoNumber)?;
+        let to = super::recipient(&recipient.to).ok_or(Refusal::NoNumber)?;
         let request = match &recipient.repeatability_request_id {
             Some(id) if id.is_empty() || id.len() > REQUEST_ID_BYTES_MAX => {
                 return Err(Refusal::BadRequestId);
