@@ -1,11 +1,17 @@
 //! The command line.
 
+mod events;
 mod operator;
+mod sandbox;
+mod sms;
 
+pub use events::{EventsCommand, Named, SchemaName, Subscribe};
 pub use operator::{
     BillingCommand, BillingProfile, ClassName, Database, KeyName, NumberCommand, ResourceCommand,
     StatementFormat,
 };
+pub use sms::{OptOutCommand, PairArguments, PurposeName, SmsCommand, StateName};
+pub use sandbox::{Over, Sandbox, SandboxCommand};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
@@ -33,8 +39,7 @@ pub enum Command {
     /// SIGHUP reads trunks, numbers and routes again without touching calls. SIGTERM refuses new calls, waits for
     /// the running ones (shutdown.drain_secs), then ends them and itself; a second signal does so at once.
     Serve(Serve),
-    /// Run the sandbox: a SIP carrier with magic numbers, for trying and testing without one.
-    #[command(after_help = MAGIC_NUMBERS)]
+    /// Run the sandbox: carriers of calls and texts with magic numbers, for trying and testing without one.
     Sandbox(Sandbox),
     /// Place a call and tell how it went.
     ///
@@ -49,9 +54,15 @@ pub enum Command {
     /// Import numbers, look at them, take them out, and ask who may acquire which.
     #[command(subcommand)]
     Number(NumberCommand),
+    /// Have endpoints told of events, and see to those that could not be told.
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Print what resources owe.
     #[command(subcommand)]
     Billing(BillingCommand),
+    /// Look at texts: where they are, where they would go, who wants none.
+    #[command(subcommand)]
+    Sms(SmsCommand),
     /// Look at configuration files.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -67,34 +78,6 @@ pub struct Serve {
     #[arg(long)]
     pub ready_json: bool,
 }
-
-/// `trunkline sandbox`.
-#[derive(Debug, Args)]
-pub struct Sandbox {
-    /// Address to listen on, over UDP and TCP; port 0 takes any free one.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.2:5060")]
-    pub listen: SocketAddr,
-    /// Print one line of JSON with all bound addresses when ready.
-    #[arg(long)]
-    pub ready_json: bool,
-}
-
-/// What the last four digits of a number do.
-const MAGIC_NUMBERS: &str = "\
-The last four digits of the number that is called decide, such as +14255550100:
-  0100  rings, answers, and echoes what it hears
-  0101  answers with an announcement, then hangs up
-  0102  a digit menu: each digit comes back as its tones; # hangs up
-  0103  busy (486)
-  0104  declined (603)
-  0105  rings and is never answered
-  0106  a late 183 with early media, then answers and echoes
-  0107  no such number (404)
-  0108  overloaded (503)
-  0109  a steady tone of 1 kHz
-  0110  480; then it calls back and plays the announcement
-  0111  answers at once, without ringing, and echoes
-  0121 to 0159  answers, echoes, and hangs up after 1 to 39 seconds";
 
 /// `trunkline call`.
 #[derive(Debug, Args)]

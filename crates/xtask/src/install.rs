@@ -45,6 +45,21 @@ pub(crate) const BARESIP: Need = Need {
     present: || in_path("baresip"),
 };
 
+/// Chromium, a browser, without a window.
+pub(crate) const CHROMIUM: Need =
+    Need { package: "chromium", purpose: "a browser that calls", present: || in_path("chromium") };
+
+/// Kannel, a customer's SMPP system that is not ours.
+pub(crate) const KANNEL: Need =
+    Need { package: "kannel", purpose: "Kannel, a foreign SMS gateway", present: || in_path("bearerbox") };
+
+/// Kannel's own message centre, which its authors test it with.
+pub(crate) const KANNEL_EXTRAS: Need = Need {
+    package: "kannel-extras",
+    purpose: "Kannel's fake message centre",
+    present: || Path::new("/usr/lib/kannel/test/drive_smpp").exists(),
+};
+
 /// PostgreSQL, for the storage tests.
 pub(crate) const POSTGRESQL: Need =
     Need { package: "postgresql", purpose: "the storage tests run on it too", present: has_postgres };

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+/// The toll-free number that a search finds first.
+const TOLL_FREE: &str = "+18005550199";
+
 /// Something to say in the first call.
 const GREETING: &str = "fixtures/audio/greeting.wav";
 
@@ -34,9 +37,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     run_command(&mut cargo(["build", "--release", "--package", "trunkline-gateway"]))?;
     let binary = release_binary()?;
 
-    say("starting the sandbox, a carrier with magic numbers");
+    say("starting the sandbox, carriers of calls and texts with magic numbers");
     let mut sandbox = Command::new(&binary);
-    sandbox.args(["sandbox", "--ready-json"]).current_dir(root());
+    sandbox.args(["sandbox", "--ready-json", "--hook-ca", ".data/tls/ca.pem"]).current_dir(root());
     let (mut sandbox, sandbox_ready) = Running::start("sandbox", &mut sandbox)?;
     let connection = stock::ensure(&binary, &options.config)?;
     say(format!("starting the gateway with {}", options.config.display()));
@@ -70,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn clients(binary: &Path, config: &Path, connection: &str, ready: &str) -> String {
     let ready: serde_json::Value = serde_json::from_str(ready).unwrap_or_default();
     let ca = ready["ca_certificate"].as_str().unwrap_or_default();
-    let (binary, venv) = (shown(binary), ".data/venv");
+    let (binary, venv, config) = (shown(binary), ".data/venv", config.display());
     format!(
         "\nThe clients of Azure Communication Services work with this connection string:\n  {connection}\n\
          and trust this CA: {ca}\n\
@@ -87,8 +90,26 @@ fn clients(binary: &Path, config: &Path, connection: &str, ready: &str) -> Strin
          EOF\n\
          \nIt is refused before, and then rings at the sandbox. The first one, +12065550100, is echoed:\n  \
          {binary} call +12065550100 --play {GREETING} --record echo.wav\n\
-         What belongs to whom: {binary} number list --state assigned --config {}\n",
-        config.display()
+         What belongs to whom: {binary} number list --state assigned --config {config}\n\
+         \nBuy a toll-free number and send a text from it. The sandbox delivers it; for failures and the like other \
+         numbers: {binary} sandbox --help\n\
+         {venv}/bin/pip install azure-communication-phonenumbers azure-communication-sms\n\
+         REQUESTS_CA_BUNDLE={ca} {venv}/bin/python - <<'EOF'\n\
+         from azure.communication.phonenumbers import PhoneNumberCapabilities, PhoneNumbersClient\n\
+         from azure.communication.sms import SmsClient\n\
+         client = PhoneNumbersClient.from_connection_string(\"{connection}\")\n\
+         capabilities = PhoneNumberCapabilities(calling=\"inbound+outbound\", sms=\"inbound+outbound\")\n\
+         found = client.begin_search_available_phone_numbers(\n    \
+             \"US\", \"tollFree\", \"application\", capabilities, polling_interval=1).result()\n\
+         client.begin_purchase_phone_numbers(found.search_id, polling_interval=1).result()\n\
+         texts = SmsClient.from_connection_string(\"{connection}\")\n\
+         sent = texts.send(from_=found.phone_numbers[0], to=\"+14255550100\", message=\"Hello!\",\n    \
+             enable_delivery_report=True)\n\
+         print(\"sent from\", found.phone_numbers[0], sent[0].message_id)\n\
+         EOF\n\
+         What became of it:  {binary} sms list --config {config}\n\
+         Text in, to the number it was sent from:  \
+         {binary} sandbox text --from +12065550111 --to {TOLL_FREE} STOP\n"
     )
 }
 

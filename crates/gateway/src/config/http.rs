@@ -114,7 +114,7 @@ pub(super) fn http(mut section: Section<'_, '_>) -> Http {
     Http { listen, certificate, public_host, public_port, default_resource, limits, rates }
 }
 
-fn certificate(section: &mut Section<'_, '_>) -> Option<CertificateFiles> {
+pub(super) fn certificate(section: &mut Section<'_, '_>) -> Option<CertificateFiles> {
     match (text(section, "certificate"), text(section, "key")) {
         (Some(chain), Some(key)) => Some(CertificateFiles { chain: chain.into(), key: key.into() }),
         (None, None) => None,
