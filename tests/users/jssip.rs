@@ -6,7 +6,8 @@ use std::time::Duration;
 #[test]
 fn a_user_calls_out_and_the_carrier_hangs_up() {
     let place = Place::new();
-    let callee = place.stage.answers(&place.carrier, "callee_hangs_up.xml").pauses(Duration::from_secs(1)).start();
+    let callee =
+        place.stage.answers(&place.carrier, "callee_hangs_up.xml").pauses(Duration::from_secs(1)).start();
     place.check("calls_out_and_the_carrier_hangs_up");
     let invite = callee.waits_for("INVITE", 0);
     assert!(invite.start().contains(OUTSIDE), "{}", invite.start());

@@ -57,8 +57,7 @@ impl Place {
         let fabrikam = resource(folder, "fabrikam", "127.0.0.1");
         let process = serve(folder);
         let (users, tokens) = (Vec::new(), Value::Null);
-        let mut place =
-            Self { _process: process, stage, carrier, port, contoso, users, tokens };
+        let mut place = Self { _process: process, stage, carrier, port, contoso, users, tokens };
         place.buy();
         place.populate(&fabrikam);
         place
@@ -109,7 +108,8 @@ impl Place {
 
     fn issue(&self, user: &str, scopes: &[&str]) -> String {
         let target = format!("/identities/{user}/:issueAccessToken?{IDENTITY}");
-        let issued = self.exchange(&self.contoso, &Request::post(target, &json!({ "scopes": scopes }))).json();
+        let issued =
+            self.exchange(&self.contoso, &Request::post(target, &json!({ "scopes": scopes }))).json();
         issued["token"].as_str().unwrap_or_else(|| panic!("{issued}")).to_owned()
     }
 
@@ -137,15 +137,20 @@ impl Place {
         self.stage.folder().join("tls/ca.pem")
     }
 
-    /// Starts a check.
+    /// Starts a check in Node.
     pub(crate) fn start(&self, name: &str) -> Check {
+        let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("users/javascript/main.cjs");
+        self.drive(&driver, "users-javascript", &[name])
+    }
+
+    /// Starts a driver with a place of packages, told where everything is.
+    pub(crate) fn drive(&self, driver: &Path, place: &str, arguments: &[&str]) -> Check {
         let users: Vec<Value> =
             self.users.iter().map(|user| json!({ "id": user.id, "token": user.token })).collect();
-        let driver = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("users/javascript/main.cjs");
         let mut child = Command::new("node")
             .arg(driver)
-            .arg(name)
-            .env("NODE_PATH", packages())
+            .args(arguments)
+            .env("NODE_PATH", packages(place))
             .env("CA_FILE", self.authority())
             .env("URL_SIP", format!("wss://localhost:{}/sip", self.port))
             .env("HOST_SIP", "localhost")
@@ -178,6 +183,22 @@ impl Check {
             }
             line.clear();
         }
+        self.ended_without(wanted)
+    }
+
+    /// Returns what it says behind a word.
+    pub(crate) fn tells(&mut self, word: &str) -> String {
+        let mut line = String::new();
+        while self.output.read_line(&mut line).expect("its output") > 0 {
+            if let Some(told) = line.trim().strip_prefix(word) {
+                return told.trim().to_owned();
+            }
+            line.clear();
+        }
+        self.ended_without(word)
+    }
+
+    fn ended_without(&mut self, wanted: &str) -> ! {
         let mut errors = String::new();
         let _ = self.child.stderr.take().expect("a pipe").read_to_string(&mut errors);
         panic!("it ended without {wanted:?}:\n{errors}");
@@ -215,7 +236,8 @@ fn configuration(addresses: &Addresses, port: u16, folder: &str) -> String {
 
 fn resource(folder: &Path, name: &str, host: &str) -> Resource {
     let billing = ["--billing-country", "US", "--class", "paid"];
-    let said = command(folder, &[&["resource", "create", "--name", name, "--host", host][..], &billing].concat());
+    let said =
+        command(folder, &[&["resource", "create", "--name", name, "--host", host][..], &billing].concat());
     let line = said.lines().find(|line| line.contains("accesskey=")).expect("a connection string");
     Resource::parse(line)
 }
@@ -247,8 +269,8 @@ fn serve(folder: &Path) -> Process {
     process
 }
 
-/// Returns the folder into which `cargo xtask test` installs JsSIP.
-fn packages() -> PathBuf {
+/// Returns the folder into which `cargo xtask test` installs a place of packages.
+fn packages(place: &str) -> PathBuf {
     let packages = match std::env::var_os("TRUNKLINE_PACKAGES") {
         Some(path) => PathBuf::from(path),
         None => {
@@ -257,7 +279,7 @@ fn packages() -> PathBuf {
             test.ancestors().nth(3).expect("a target folder").join("packages")
         }
     };
-    let modules = packages.join("users-javascript/node_modules");
+    let modules = packages.join(place).join("node_modules");
     assert!(modules.is_dir(), "{} is missing: cargo xtask test installs it", modules.display());
     modules
 }

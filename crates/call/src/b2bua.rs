@@ -255,7 +255,7 @@ impl B2bua {
             }
             Input::Sip(input) => {
                 if let sip::user_agent::Input::TransportFailed { connection: Some(connection), .. } = &input {
-                    self.core.users.connection_gone(*connection);
+                    self.handle_connection_gone(now, *connection);
                 }
                 self.core.ua.handle_input(now, input);
             }

@@ -22,6 +22,7 @@ const PLACES: &[Place] = &[
     Place { name: "python", folder: ACS, locks: &["requirements.txt"], install: python },
     Place { name: "javascript", folder: ACS, locks: JAVASCRIPT, install: javascript },
     Place { name: "users-javascript", folder: USERS, locks: JAVASCRIPT, install: javascript },
+    Place { name: "browser-javascript", folder: BROWSER, locks: JAVASCRIPT, install: javascript },
     Place { name: "sms-python", folder: SMS, locks: &["requirements.txt"], install: python },
     Place { name: "sms-javascript", folder: SMS, locks: JAVASCRIPT, install: javascript },
     Place { name: "esme-python", folder: ESME, locks: &["requirements.txt"], install: python },
@@ -29,6 +30,7 @@ const PLACES: &[Place] = &[
 ];
 
 const ACS: &str = "tests/acs";
+const BROWSER: &str = "tests/browser/javascript";
 const USERS: &str = "tests/users/javascript";
 const SMS: &str = "tests/sms/clients";
 const ESME: &str = "tests/sms/esme";

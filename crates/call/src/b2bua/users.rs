@@ -145,10 +145,6 @@ impl Users {
         (granted.until > now).then_some(&granted.user)
     }
 
-    pub(super) fn connection_gone(&mut self, connection: ConnectionId) {
-        self.registrar.connection_gone(connection);
-        self.connections.remove(&connection);
-    }
 
     /// Ends what was granted to a user before that second of the Unix epoch.
     fn revoke(&mut self, user: &UserAddress, issued_before: i64) {
@@ -184,6 +180,18 @@ impl B2bua {
             Transport::Wss => true,
             Transport::Tls => self.table.identify(flow.remote, flow.transport).is_none(),
             Transport::Udp | Transport::Tcp => false,
+        }
+    }
+
+    /// A connection is gone, and with it what it had shown and what it waited for.
+    pub(super) fn handle_connection_gone(&mut self, now: Instant, connection: ConnectionId) {
+        let users = &mut self.core.users;
+        users.registrar.connection_gone(connection);
+        users.connections.remove(&connection);
+        let lost = users.waiting.extract_if(|_, waiting| waiting.flow.connection == Some(connection));
+        let lost: Vec<Subject> = lost.map(|(_, waiting)| waiting.subject).collect();
+        for subject in lost {
+            self.refuse_subject(now, subject, Reply::new(500));
         }
     }
 
@@ -236,9 +244,9 @@ impl B2bua {
             Some(Credential::Bearer(token)) => Question::Token(token.to_owned()),
             Some(Credential::Digest(digest)) => match self.check_digest(&digest, message) {
                 Some(user) => Question::Secrets(user),
-                None => return Hurdle::Refused(self.challenge(now, flow, None, false)),
+                None => return Hurdle::Refused(self.challenge(now, None, false)),
             },
-            None => return Hurdle::Refused(self.challenge(now, flow, None, false)),
+            None => return Hurdle::Refused(self.challenge(now, None, false)),
         };
         let users = &mut self.core.users;
         if users.waiting.len() >= QUESTIONS_MAX {
@@ -267,13 +275,13 @@ impl B2bua {
         let Some(Waiting { subject, message, flow }) = self.core.users.waiting.remove(&id) else { return };
         let granted = match finding {
             Finding::Good(granted) => Ok(granted),
-            Finding::Invalid => Err(self.challenge(now, flow, Some(BearerError::InvalidToken), false)),
+            Finding::Invalid => Err(self.challenge(now, Some(BearerError::InvalidToken), false)),
             Finding::InsufficientScope => {
                 // RFC 6750 §3.1.
                 let challenge = bearer_challenge(REALM, SCOPE, Some(BearerError::InsufficientScope));
                 Err(Reply::new(403).with_headers(Headers::new().with(Name::WwwAuthenticate, challenge)))
             }
-            Finding::Secrets(secrets) => self.judge_digest(now, &message, flow, &secrets),
+            Finding::Secrets(secrets) => self.judge_digest(now, &message, &secrets),
             Finding::Unavailable => return self.refuse_subject(now, subject, unavailable()),
         };
         let owner = granted.and_then(|granted| self.own(now, flow, granted));
@@ -310,23 +318,22 @@ impl B2bua {
         &mut self,
         now: Instant,
         message: &Message,
-        flow: Flow,
         secrets: &[(Secret, Granted)],
     ) -> Result<Granted, Reply> {
         let method = message.method().map(Method::as_str).unwrap_or_default();
         let Some(Credential::Digest(digest)) = credential(message) else {
-            return Err(self.challenge(now, flow, None, false));
+            return Err(self.challenge(now, None, false));
         };
         // All are looked at, so that the time says nothing of which it was.
         let fitting = secrets.iter().filter(|(secret, _)| digest.fits(secret, method));
         let Some((_, granted)) = fitting.last() else {
-            return Err(self.challenge(now, flow, None, false));
+            return Err(self.challenge(now, None, false));
         };
         match self.core.users.nonces.take(now, digest.nonce, digest.count) {
             Freshness::Fresh => Ok(granted.clone()),
             // The password was right: another nonce, and nobody has to be asked.
-            Freshness::Stale | Freshness::Replayed => Err(self.challenge(now, flow, None, true)),
-            Freshness::Foreign => Err(self.challenge(now, flow, None, false)),
+            Freshness::Stale | Freshness::Replayed => Err(self.challenge(now, None, true)),
+            Freshness::Foreign => Err(self.challenge(now, None, false)),
         }
     }
 
@@ -370,22 +377,14 @@ impl B2bua {
     }
 
     /// Returns a 401 with every way to say who one is.
-    fn challenge(&mut self, now: Instant, flow: Flow, error: Option<BearerError>, stale: bool) -> Reply {
+    fn challenge(&mut self, now: Instant, error: Option<BearerError>, stale: bool) -> Reply {
         let nonce = self.core.users.nonces.issue(now);
         let digest = |algorithm| digest_challenge(algorithm, REALM, &nonce, stale);
-        // RFC 8760 §2.3 puts the preferred first. JsSIP and SIP.js look at the first alone, and know MD5 alone; what
-        // they hash is a long random token, in TLS.
-        let algorithms = match flow.transport {
-            Transport::Wss => [Algorithm::Md5, Algorithm::Sha256],
-            Transport::Tls | Transport::Tcp | Transport::Udp => [Algorithm::Sha256, Algorithm::Md5],
-        };
-        let mut challenges: Vec<String> = algorithms.into_iter().map(digest).collect();
+        // RFC 8760 §2.3: the preferred first. MD5 comes last also because JsSIP and SIP.js keep the last alone, and know
+        // no other hash; what they hash is a long random token, in TLS.
         let bearer = bearer_challenge(REALM, SCOPE, error);
-        // Who came with a token is told first what is wrong with it.
-        let place = if error.is_some() { 0 } else { challenges.len() };
-        challenges.insert(place, bearer);
         let mut headers = Headers::new();
-        for challenge in challenges {
+        for challenge in [bearer, digest(Algorithm::Sha256), digest(Algorithm::Md5)] {
             headers.push(Name::WwwAuthenticate, challenge);
         }
         Reply::new(401).with_headers(headers)

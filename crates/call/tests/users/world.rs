@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trunkline_call::{
     B2bua, BridgeCommand, BridgeEvent, BridgeStats, CallEvent, Config, Finding, Granted, Input, Limits,
-    MediaInterface, Output, Question, RoutingTable, Tenant, USERS, UnknownSources,
+    MediaInterface, Output, Question, QuestionId, RoutingTable, Tenant, USERS, UnknownSources,
 };
 use trunkline_model::clock::first_instant;
 use trunkline_model::{
@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) tokens: HashMap<String, Finding>,
     /// Whether the world answers at all.
     pub(crate) answers: bool,
+    /// What it was asked and has not answered.
+    pub(crate) asked: Vec<QuestionId>,
     /// Everything that bridges were told.
     pub(crate) commands: Vec<BridgeCommand>,
     /// How many bridges were opened.
@@ -177,6 +179,7 @@ impl World {
             events: Vec::new(),
             tokens: HashMap::new(),
             answers: true,
+            asked: Vec::new(),
             commands: Vec::new(),
             bridges: 0,
         }
@@ -333,7 +336,7 @@ impl World {
                 let finding = self.find(&question);
                 self.b2bua.handle_input(self.now, Input::Authenticated { id, finding });
             }
-            Output::Authenticate { .. } => {}
+            Output::Authenticate { id, .. } => self.asked.push(id),
             Output::OpenBridge(_) => self.bridges += 1,
             Output::UpdateBridge { command, .. } => self.commands.push(command),
             Output::CloseBridge { bridge } => {
