@@ -9,6 +9,7 @@ mod jobs;
 mod messages;
 mod numbers;
 mod opening;
+mod power;
 mod tenancy;
 mod texts;
 mod unit;
