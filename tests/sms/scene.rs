@@ -221,6 +221,18 @@ impl Scene {
         answer
     }
 
+    /// Posts octets to the HTTPS listener, unsigned; returns the status.
+    pub(crate) fn post(&self, path: &str, headers: &str, body: &[u8]) -> u16 {
+        let trust = Trust::read(&self.path("tls/ca.pem"));
+        let mut connection = Connection::open(self.https, &trust).expect("a connection");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost:{}\r\n{headers}content-length: {}\r\n\r\n",
+            self.https,
+            body.len()
+        );
+        connection.exchange(&[head.as_bytes(), body].concat()).expect("an answer").status
+    }
+
     /// Sends a text by the REST API; returns its id.
     pub(crate) fn send(&self, to: &str, text: &str) -> String {
         let body = json!({
