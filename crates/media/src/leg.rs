@@ -32,9 +32,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use report::{Report, Reporter};
 use source::{Sources, Verdict};
-use stream::{Numbering, RtpStream};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use stream::{Numbering, RtpStream};
 use trunkline_model::LegQuality;
 
 pub use queue::{Channel, Transmit};

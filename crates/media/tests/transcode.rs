@@ -200,6 +200,26 @@ fn lost_opus_is_recovered_from_the_next_packet_and_goes_on_without_a_gap() {
 }
 
 #[test]
+fn of_three_lost_packets_the_last_is_recovered() {
+    let settings = Settings { loss_percent: 20, ..Settings::default() };
+    let packets = coded(settings, &speech(), 160);
+    let after = (60..).find(|&place| opus::has_copy(&packets[place])).unwrap();
+    let mut world = opus_to_pcmu();
+    let mut peer = Peer::new(LEFT);
+    for (place, packet) in packets.iter().enumerate().take(after + 5) {
+        let datagram = opus_packet(&mut peer, packet);
+        if !(after - 3..after).contains(&place) {
+            world.arrives(peer.from, &datagram);
+        }
+        world.wait(20);
+    }
+    world.assert_continuous();
+    assert_steps(&world.got, 160);
+    let stats = world.right.stats();
+    assert_eq!((stats.recovered_ms, stats.concealed_ms), (20, 40));
+}
+
+#[test]
 fn lost_g711_is_made_up_before_it_is_coded() {
     let mut world = pcmu_to_opus();
     let mut peer = Peer::new(LEFT);

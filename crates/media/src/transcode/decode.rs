@@ -11,15 +11,6 @@ pub(crate) struct OpusInput {
     follower: Follower,
 }
 
-/// Where samples come from that no packet brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Made {
-    /// Out of the copy in the packet after the gap.
-    Recovered,
-    /// Out of what was before.
-    Concealed,
-}
-
 /// libopus makes up whole steps of 2.5 ms.
 const STEP_SAMPLES: usize = 20;
 
@@ -52,14 +43,16 @@ impl OpusInput {
         missing - missing % STEP_SAMPLES
     }
 
-    /// Makes up samples before a packet, out of the copy that it carries where it can.
-    pub(crate) fn make_up(&mut self, next_packet: &[u8], samples: &mut [i16]) -> Made {
-        let recovers = opus::has_copy(next_packet);
-        if recovers && self.decoder.recover(next_packet, samples).is_ok() {
-            return Made::Recovered;
+    /// Makes up samples before a packet. Returns how many of them are out of the copy that it carries.
+    pub(crate) fn make_up(&mut self, next_packet: &[u8], samples: &mut [i16]) -> usize {
+        let copied = opus::samples(next_packet).unwrap_or(0) as usize;
+        // A copy is as long as its packet, and no part of it can be had.
+        let has_copy = opus::has_copy(next_packet) && copied <= samples.len();
+        if has_copy && self.decoder.recover(next_packet, samples).is_ok() {
+            return copied;
         }
         self.conceal(samples);
-        Made::Concealed
+        0
     }
 
     /// Decodes a packet and returns how many samples it has. What cannot be decoded is made up.

@@ -6,7 +6,6 @@ use crate::g711::{self, Law};
 use crate::leg::line::Wire;
 use crate::leg::send::pause::Pause;
 use crate::opus::{self, PACKET_SAMPLES_MAX};
-use crate::transcode::decode::Made;
 use crate::transcode::{CONCEALED_MAX, Chunk, Noise, noise};
 use trunkline_model::Codec;
 
@@ -155,11 +154,11 @@ impl Sender {
         let (mut before, mut samples) = ([0; CONCEALED_MAX], [0; PACKET_SAMPLES_MAX]);
         let (before, _) = before.split_at_mut(input.missing_before(frame, pauses));
         if !before.is_empty() {
-            let made_ms = before.len() as u64 / UNITS_PER_MS;
-            match input.make_up(packet, before) {
-                Made::Recovered => wire.stats.recovered_ms += made_ms,
-                Made::Concealed if frame.lost > 0 => wire.stats.concealed_ms += made_ms,
-                Made::Concealed => {}
+            let recovered = input.make_up(packet, before);
+            wire.stats.recovered_ms += recovered as u64 / UNITS_PER_MS;
+            // The rest of a pause was not lost.
+            if frame.lost > 0 {
+                wire.stats.concealed_ms += (before.len() - recovered) as u64 / UNITS_PER_MS;
             }
         }
         let count = input.decode(frame.timestamp, packet, &mut samples);
