@@ -49,6 +49,10 @@ pub(crate) const BARESIP: Need = Need {
 pub(crate) const CHROMIUM: Need =
     Need { package: "chromium", purpose: "a browser that calls", present: || in_path("chromium") };
 
+/// coturn, which takes credentials that the API issues.
+pub(crate) const COTURN: Need =
+    Need { package: "coturn", purpose: "coturn, a TURN server", present: || in_path("turnserver") };
+
 /// Kannel, a customer's SMPP system that is not ours.
 pub(crate) const KANNEL: Need =
     Need { package: "kannel", purpose: "Kannel, a foreign SMS gateway", present: || in_path("bearerbox") };

@@ -27,6 +27,7 @@ const PLACES: &[Place] = &[
     Place { name: "sms-javascript", folder: SMS, locks: JAVASCRIPT, install: javascript },
     Place { name: "esme-python", folder: ESME, locks: &["requirements.txt"], install: python },
     Place { name: "esme-javascript", folder: ESME, locks: JAVASCRIPT, install: javascript },
+    Place { name: "webrtc-python", folder: WEBRTC, locks: &["requirements.txt"], install: python },
 ];
 
 const ACS: &str = "tests/acs";
@@ -34,6 +35,7 @@ const BROWSER: &str = "tests/browser/javascript";
 const USERS: &str = "tests/users/javascript";
 const SMS: &str = "tests/sms/clients";
 const ESME: &str = "tests/sms/esme";
+const WEBRTC: &str = "tests/webrtc";
 const JAVASCRIPT: &[&str] = &["package.json", "package-lock.json"];
 
 /// Installs what is not there yet, and returns the folder of all places.

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: installs the peers that the tests talk to, builds, and runs the tests.
 
 use crate::console;
-use crate::install::{self, BARESIP, BUILD, CHROMIUM, KANNEL, KANNEL_EXTRAS, Need, POSTGRESQL, SIPP};
+use crate::install::{self, BARESIP, BUILD, CHROMIUM, COTURN, KANNEL, KANNEL_EXTRAS, Need, POSTGRESQL, SIPP};
 use crate::packages;
 use crate::shell::{cargo, output, run as run_command, say, succeeds};
 use anyhow::{Context, Result};
@@ -17,7 +17,7 @@ const PROCESS_TESTS: &str = "trunkline-tests";
 const ON_POSTGRESQL: &[&str] = &["trunkline-storage", "trunkline-api"];
 
 /// Every program that tests talk to.
-const ALL_PEERS: &[Need] = &[SIPP, BARESIP, CHROMIUM, KANNEL, KANNEL_EXTRAS, POSTGRESQL];
+const ALL_PEERS: &[Need] = &[SIPP, BARESIP, CHROMIUM, COTURN, KANNEL, KANNEL_EXTRAS, POSTGRESQL];
 
 /// The crate that the console is part of.
 const CONSOLE: &str = "trunkline-api";
@@ -115,6 +115,7 @@ impl Selection {
             Self::File(name) if name == "browser" => &[SIPP, CHROMIUM],
             Self::File(name) if name == "baresip" => &[BARESIP],
             Self::File(name) if name == "acs" => &[POSTGRESQL],
+            Self::File(name) if name == "webrtc" => &[COTURN],
             Self::File(name) if name == "sms" => &[KANNEL, KANNEL_EXTRAS, POSTGRESQL],
             Self::File(_) => &[],
         }
@@ -133,7 +134,7 @@ impl Selection {
         match self {
             Self::All | Self::Name(_) => true,
             Self::Package(name) => name == PROCESS_TESTS,
-            Self::File(name) => ["acs", "sms", "users", "browser"].contains(&name.as_str()),
+            Self::File(name) => ["acs", "sms", "users", "browser", "webrtc"].contains(&name.as_str()),
         }
     }
 
