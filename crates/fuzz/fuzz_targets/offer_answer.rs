@@ -4,14 +4,19 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::net::SocketAddr;
-use trunkline_media::{Direction, Local, MediaSession, Sdp, Wish};
+use trunkline_media::{Direction, DtlsEnd, Fingerprint, Local, MediaSession, Sdp, Wish};
 use trunkline_model::{Codec, MediaPolicy};
 
 fuzz_target!(|data: &[u8]| {
     let codecs = vec![Codec::Opus, Codec::Pcmu, Codec::Pcma];
     let policy = MediaPolicy { codecs, ..MediaPolicy::default() };
     let local = Local::new([192, 0, 2, 1].into(), 20000, &policy);
-    let mut session = MediaSession::new(local, 1);
+    dialogue(data, MediaSession::new(local, 1));
+    let end = DtlsEnd { fingerprint: Fingerprint([7; 32]), others: Vec::new() };
+    dialogue(data, MediaSession::with_browser(local, end, [1; 32]));
+});
+
+fn dialogue(data: &[u8], mut session: MediaSession) {
     let mut version = 0;
     for part in data.split(|&byte| byte == 0).take(32) {
         let (first, text) = match part {
@@ -23,7 +28,10 @@ fuzz_target!(|data: &[u8]| {
             direction: Direction::ALL[usize::from(first >> 2) % 4],
             prefer: [None, Some(Codec::Pcmu), Some(Codec::Pcma), Some(Codec::Opus)][usize::from(first >> 4) % 4],
         };
-        let before = (session.negotiated().copied(), session.standing().cloned());
+        let state = |session: &MediaSession| {
+            (session.negotiated().copied(), session.standing().cloned(), session.dtls().cloned())
+        };
+        let before = state(&session);
         let sent = match first % 4 {
             0 => {
                 let offered = Sdp::parse(text).map(|sdp| sdp.media().len());
@@ -44,8 +52,7 @@ fuzz_target!(|data: &[u8]| {
             Ok(sent) => version = check(&sent, version),
             Err(error) => {
                 let _ = (error.status(), error.warning());
-                let after = (session.negotiated().copied(), session.standing().cloned());
-                assert_eq!(after, before, "a failed exchange changed the session");
+                assert_eq!(state(&session), before, "a failed exchange changed the session");
                 session.rollback();
             }
         }
@@ -56,7 +63,7 @@ fuzz_target!(|data: &[u8]| {
             assert!(!(held && negotiated.may_send()));
         }
     }
-});
+}
 
 /// What we send is a description, strictly, and its version never goes back.
 fn check(sent: &[u8], before: u64) -> u64 {
