@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use trunkline_tests::peers::{Carrier, Packet, Playing, Speech, decode_ulaw};
 
-/// How alike what was said and what is heard have to be: the law of G.711 and a resampler lie between them, and with Opus a
-/// codec that keeps no wave.
-const LIKENESS_MIN: f64 = 0.8;
+/// How alike what was said and what is heard have to be. The law of G.711 and the resamplers of Chromium lie between them,
+/// which leave more than 0.7 of the voice and 0.99 of the carrier; another voice is below 0.4.
+const LIKENESS_MIN: f64 = 0.6;
 
 #[test]
 fn a_browser_with_jssip_calls_out_and_both_hear_each_other() {
@@ -79,6 +79,8 @@ fn converse(carrier: &Carrier, gateway: SocketAddr, browser: &mut Check) {
     let said: Vec<i16> = speech.iter().copied().map(decode_ulaw).collect();
     let found = find(&said, &heard);
     assert!(found.likeness > LIKENESS_MIN, "the browser hears something else: {found:?}");
+    // Each hears the other and not itself.
+    assert!(find(&wav(&voice()), &heard).likeness < LIKENESS_MIN, "the browser hears itself");
 }
 
 fn browse(place: &Place, library: &str, check: &str) -> Check {
@@ -86,7 +88,8 @@ fn browse(place: &Place, library: &str, check: &str) -> Check {
     place.drive(&driver, "browser-javascript", &[check, library, &voice().display().to_string()])
 }
 
-/// What the browser says.
+/// What the browser says. Chromium opens no file whose path leads upwards, and is silent then.
 fn voice() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/audio/greeting.wav")
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/audio/greeting.wav");
+    path.canonicalize().expect("a sound file")
 }

@@ -334,7 +334,8 @@ fn a_key_that_a_browser_says_by_info_goes_to_the_carrier_as_media() {
     }
     assert_eq!(world.end(browser).statuses(&Method::Info), [200, 400]);
     assert!(world.carrier.requests(&Method::Info).is_empty());
-    let digits: Vec<_> = world.commands.iter().filter(|it| matches!(it, BridgeCommand::Digits { .. })).collect();
+    let digits: Vec<_> =
+        world.commands.iter().filter(|it| matches!(it, BridgeCommand::Digits { .. })).collect();
     let [BridgeCommand::Digits { side, digits, timing }] = digits[..] else { panic!("{digits:?}") };
     assert_eq!((*side, digits.as_str(), timing.duration), (Side::Callee, "5", Duration::from_millis(160)));
 }

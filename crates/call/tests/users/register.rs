@@ -43,7 +43,10 @@ fn without_a_credential_every_way_to_show_one_is_named() {
     assert_eq!(challenges[0], "Bearer realm=\"trunkline\", scope=\"voip\"");
     assert!(challenges[1].contains("algorithm=SHA-256"), "{challenges:?}");
     // JsSIP and SIP.js keep the last alone, and know MD5 alone.
-    assert!(challenges[2].starts_with("Digest ") && challenges[2].contains("algorithm=MD5"), "{challenges:?}");
+    assert!(
+        challenges[2].starts_with("Digest ") && challenges[2].contains("algorithm=MD5"),
+        "{challenges:?}"
+    );
     assert_eq!(world.b2bua.registered(), (0, 0));
 }
 

@@ -13,6 +13,7 @@ mod power;
 mod tenancy;
 mod texts;
 mod unit;
+mod users;
 mod writing;
 
 /// Makes one test a case and engine.
