@@ -26,7 +26,8 @@
 //! | what | module |
 //! |---|---|
 //! | the root: user agent, calls, trunks, routes | `b2bua` |
-//! | one call: attempts, answer, changes, end | `call` |
+//! | users: who sends what comes by WebSocket, registrations, texts | `b2bua::users`, `user_call`, `user_request` |
+//! | one call: attempts, users that ring, answer, changes, end | `call` |
 //! | one leg's session and media | `leg` |
 //! | the data plane | `bridge` |
 //! | where calls go | `route` |

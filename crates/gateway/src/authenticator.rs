@@ -33,8 +33,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// What signalling asks by.
 pub(crate) type Questions = mpsc::Sender<(QuestionId, Question)>;
 
-/// Users whose tokens were found good, each with when the last of them ends, in seconds of the Unix epoch.
-type LetIn = Arc<Mutex<HashMap<UserId, i64>>>;
+/// Users whose tokens were found good.
+type LetIn = Arc<Mutex<HashMap<UserId, Tokens>>>;
+
+/// What is known of the tokens of a user that were found good. Times are in seconds of the Unix epoch.
+#[derive(Debug, Clone, Copy)]
+struct Tokens {
+    /// When the first of them was issued: what was revoked before that concerns none.
+    issued: i64,
+    /// When the last of them ends.
+    expires: i64,
+    /// What signalling was told last.
+    told: Option<i64>,
+}
 
 /// Where questions go in and answers come out.
 pub(crate) struct Wires {
@@ -126,8 +137,8 @@ fn granted(state: &State, user: UserId, (issued, expires): (i64, i64), let_in: &
     let left = Duration::from_millis(u64::try_from(left_ms).ok()?);
     let address = user.to_string().parse().ok()?;
     let mut let_in = let_in.lock().unwrap_or_else(PoisonError::into_inner);
-    let last = let_in.entry(user).or_insert(expires);
-    *last = expires.max(*last);
+    let tokens = let_in.entry(user).or_insert(Tokens { issued, expires, told: None });
+    (tokens.issued, tokens.expires) = (tokens.issued.min(issued), tokens.expires.max(expires));
     Some(Granted { user: address, issued, until: Instant::now() + left })
 }
 
@@ -142,10 +153,10 @@ async fn watch(state: State, let_in: LetIn, commands: mpsc::Sender<Command>) {
         let now = state.now_unix_ms().div_euclid(1000);
         let users: Vec<UserId> = {
             let mut let_in = let_in.lock().unwrap_or_else(PoisonError::into_inner);
-            let_in.retain(|_, expires| *expires > now);
+            let_in.retain(|_, tokens| tokens.expires > now);
             let_in.keys().copied().collect()
         };
-        match look(&state, &users, &commands).await {
+        match look(&state, &users, &let_in, &commands).await {
             Ok(()) => {}
             Err(error) => {
                 warn!(%error, "what was revoked cannot be read; it is tried again");
@@ -156,7 +167,12 @@ async fn watch(state: State, let_in: LetIn, commands: mpsc::Sender<Command>) {
     }
 }
 
-async fn look(state: &State, users: &[UserId], commands: &mpsc::Sender<Command>) -> Result<(), Error> {
+async fn look(
+    state: &State,
+    users: &[UserId],
+    let_in: &LetIn,
+    commands: &mpsc::Sender<Command>,
+) -> Result<(), Error> {
     let mut db = state.store.read().await?;
     for user in users {
         let resource = resources::by_id(&mut db, user.resource.0).await?;
@@ -167,9 +183,43 @@ async fn look(state: &State, users: &[UserId], commands: &mpsc::Sender<Command>)
             Some(valid_from) => valid_from.saturating_add(999).div_euclid(1000),
             None => i64::MAX,
         };
+        if !is_news(let_in, user, issued_before) {
+            continue;
+        }
         let Ok(user) = user.to_string().parse() else { continue };
-        // Telling of what is no news changes nothing.
+        // When signalling has ended nobody needs to know.
         let _ = commands.send(Command::Revoke { user, issued_before }).await;
     }
     Ok(())
+}
+
+/// Whether a revocation concerns a token that was found good, and signalling has not been told of it.
+fn is_news(let_in: &LetIn, user: &UserId, issued_before: i64) -> bool {
+    let mut let_in = let_in.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(tokens) = let_in.get_mut(user) else { return false };
+    let news = issued_before > tokens.issued && tokens.told.is_none_or(|told| told < issued_before);
+    if news {
+        tokens.told = Some(issued_before);
+    }
+    news
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trunkline_identity::ResourceId;
+
+    #[test]
+    fn a_revocation_is_told_once_and_only_where_it_concerns_a_token() {
+        let guid = "11111111-2222-4333-8444-555555555555".parse().unwrap();
+        let user = UserId { resource: ResourceId(guid), user: guid };
+        let let_in = LetIn::default();
+        assert!(!is_news(&let_in, &user, i64::MAX), "nobody was let in");
+        let tokens = Tokens { issued: 1000, expires: 5000, told: None };
+        let_in.lock().unwrap().insert(user, tokens);
+        assert!(!is_news(&let_in, &user, 1000));
+        assert!(is_news(&let_in, &user, 1001));
+        assert!(!is_news(&let_in, &user, 1001));
+        assert!(is_news(&let_in, &user, 2000), "it may have got another token since");
+    }
 }

@@ -10,9 +10,7 @@ use trunkline_sip::message::Message;
 use trunkline_sip::method::Method;
 use trunkline_sip::resolve::Destination;
 use trunkline_sip::transport::{Flow, Target};
-use trunkline_sip::user_agent::{
-    Failure, Headers, Reply, RequestId, RequestParams, Scope, SessionId,
-};
+use trunkline_sip::user_agent::{Failure, Headers, Reply, RequestId, RequestParams, Scope, SessionId};
 
 /// Texts that are on their way to contacts.
 #[derive(Debug, Default)]

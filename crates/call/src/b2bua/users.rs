@@ -145,7 +145,6 @@ impl Users {
         (granted.until > now).then_some(&granted.user)
     }
 
-
     /// Ends what was granted to a user before that second of the Unix epoch.
     fn revoke(&mut self, user: &UserAddress, issued_before: i64) {
         self.registrar.revoke(user.as_str(), issued_before);
@@ -339,7 +338,8 @@ impl B2bua {
 
     /// Makes a connection a user's. It is one user's only: what comes over it is taken for that user's.
     fn own(&mut self, now: Instant, flow: Flow, granted: Granted) -> Result<Granted, Reply> {
-        let known = flow.connection.map(|connection| self.core.users.connections.entry(connection).or_default());
+        let known =
+            flow.connection.map(|connection| self.core.users.connections.entry(connection).or_default());
         let Some(known) = known else { return Err(Reply::new(403)) };
         let is_anothers = known.granted.as_ref().is_some_and(|held| held.user != granted.user);
         if granted.until <= now || !self.table.knows_tenant(granted.user.resource()) {
@@ -392,7 +392,8 @@ impl B2bua {
 
     /// A call is over before it was known whose it was.
     pub(super) fn forget_question_about(&mut self, session: SessionId) {
-        let is_other = |waiting: &Waiting| !matches!(waiting.subject, Subject::Call(about, _) if about == session);
+        let is_other =
+            |waiting: &Waiting| !matches!(waiting.subject, Subject::Call(about, _) if about == session);
         self.core.users.waiting.retain(|_, waiting| is_other(waiting));
     }
 }

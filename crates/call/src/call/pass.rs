@@ -1,9 +1,9 @@
 //! Calls between browsers, whose descriptions are passed from end to end: what they agree on (video, data, text) is
 //! theirs, and their media goes its own way.
 
+use super::Call;
 use super::change::Pending;
 use super::ring::Winner;
-use super::Call;
 use crate::b2bua::{CallTimer, Core};
 use crate::event::{CallEvent, Side};
 use crate::leg::Leg;

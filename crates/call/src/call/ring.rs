@@ -3,9 +3,9 @@
 //! The first contact that answers has the call, and the others are told that it was taken elsewhere. Nothing of theirs
 //! is heard before the answer.
 
+use super::Call;
 use super::outcome::{for_caller, reason_for_caller};
 use super::reason::Reason;
-use super::Call;
 use crate::b2bua::{CallTimer, Core, Owner};
 use crate::event::{CallEvent, Side};
 use crate::route::RingStep;
@@ -153,7 +153,12 @@ impl Call {
     }
 
     /// Makes an offer to a contact of a kind that is known by its connection.
-    fn offer_to_contact(&mut self, core: &mut Core, users: &Trunk, flow: Flow) -> Option<(MediaSession, Bytes)> {
+    fn offer_to_contact(
+        &mut self,
+        core: &mut Core,
+        users: &Trunk,
+        flow: Flow,
+    ) -> Option<(MediaSession, Bytes)> {
         let place = core.place_of_user(flow)?;
         let opened = self.bridge_on(core, users, place)?;
         let local = core.local(users, opened.callee, Some((opened.id, opened.ports[1])));

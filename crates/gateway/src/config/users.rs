@@ -33,7 +33,10 @@ pub(super) fn users(mut section: Section<'_, '_>) -> Users {
     let enabled = section.value("enabled").unwrap_or(true);
     let origins: Vec<String> = section.list("origins").unwrap_or_default();
     if origins.iter().any(|origin| !is_origin(origin)) {
-        section.problem("origins", "are each a scheme and a host, such as https://app.example.com, without a path");
+        section.problem(
+            "origins",
+            "are each a scheme and a host, such as https://app.example.com, without a path",
+        );
     }
     let without_origin = section.value("without_origin");
     let connections_max = positive(&mut section, "connections_max", 10_000);
@@ -50,7 +53,9 @@ pub(super) fn users(mut section: Section<'_, '_>) -> Users {
         section.problem("registration_secs_max", "is at least registration_secs_min");
     }
     let registrations = Limits {
-        expires_default: default.expires_default.clamp(registrations.expires_min, registrations.expires_max.max(registrations.expires_min)),
+        expires_default: default
+            .expires_default
+            .clamp(registrations.expires_min, registrations.expires_max.max(registrations.expires_min)),
         ..registrations
     };
     let calls_max = routes::limit(&mut section, "calls_max");
@@ -63,7 +68,11 @@ pub(super) fn users(mut section: Section<'_, '_>) -> Users {
     Users { trunk, origins, without_origin, connections_max, per_source_max, registrations }
 }
 
-fn trunk(id: TrunkId, (calls_max, calls_per_sec_max): (Option<u32>, Option<u32>), media: MediaPolicy) -> Trunk {
+fn trunk(
+    id: TrunkId,
+    (calls_max, calls_per_sec_max): (Option<u32>, Option<u32>),
+    media: MediaPolicy,
+) -> Trunk {
     Trunk {
         id,
         inbound: TrunkMatch::default(),
@@ -120,6 +129,7 @@ pub(crate) const USERS_MAX: usize = 10;
 
 fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else { return false };
-    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    let is_scheme =
+        !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     is_scheme && !authority.is_empty() && !authority.contains(['/', '?', '#', ' ', '@'])
 }

@@ -75,9 +75,9 @@ impl Door {
         }
     }
 
-    /// Whether a request is for this door.
+    /// Whether a request is for this door. SIP routing of the REST API has the same path, and asks for no upgrade.
     pub(crate) fn is_asked<B>(request: &Request<B>) -> bool {
-        request.uri().path() == PATH
+        request.uri().path() == PATH && request.headers().contains_key(UPGRADE)
     }
 
     /// Answers a request for a WebSocket, and serves it from there.
@@ -122,7 +122,11 @@ impl Door {
             && has_token(headers, &CONNECTION, "upgrade")
             && has_token(headers, &UPGRADE, "websocket");
         if !is_upgrade {
-            return Err(with(refusal(StatusCode::UPGRADE_REQUIRED, "SIP over WebSocket is served here"), UPGRADE, "websocket"));
+            return Err(with(
+                refusal(StatusCode::UPGRADE_REQUIRED, "SIP over WebSocket is served here"),
+                UPGRADE,
+                "websocket",
+            ));
         }
         if headers.get(SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) != Some(b"13") {
             let refused = refusal(StatusCode::UPGRADE_REQUIRED, "WebSocket version 13 is spoken here");
@@ -203,7 +207,9 @@ fn is_of_this_machine(authority: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
     };
-    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Whether one of a header's lists names a token.
@@ -264,7 +270,8 @@ mod tests {
             assert!(allows(&origins, Some(good)), "{good}");
         }
         assert!(allows(&origins, None));
-        for bad in ["null", "https://evil.example", "https://localhost.evil.example", "http://127.0.0.1.evil"] {
+        for bad in ["null", "https://evil.example", "https://localhost.evil.example", "http://127.0.0.1.evil"]
+        {
             assert!(!allows(&origins, Some(bad)), "{bad}");
         }
     }
