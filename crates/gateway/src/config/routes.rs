@@ -51,7 +51,7 @@ fn trunk(mut section: Section<'_, '_>) -> Option<Trunk> {
         advertised,
         advertised_port,
         domain,
-        media: media(section.section("media")),
+        media: media(section.section("media"), MediaPolicy::default()),
         failover_statuses: failover_statuses(&mut section),
         health: health(&mut section),
         reliability: reliability(&mut section),
@@ -83,8 +83,7 @@ fn gateway(mut section: Section<'_, '_>) -> Option<Gateway> {
     Some(Gateway { host: host?, port, transport, priority, weight })
 }
 
-pub(super) fn media(mut section: Section<'_, '_>) -> MediaPolicy {
-    let default = MediaPolicy::default();
+pub(super) fn media(mut section: Section<'_, '_>, default: MediaPolicy) -> MediaPolicy {
     let codecs = section.list::<Codec>("codecs").unwrap_or(default.codecs);
     if codecs.is_empty() || codecs.iter().collect::<BTreeSet<_>>().len() != codecs.len() {
         section.problem("codecs", "names at least one codec, and each once");

@@ -5,7 +5,7 @@ use super::{positive, routes, seconds};
 use std::time::Duration;
 use trunkline_call::USERS;
 use trunkline_model::{
-    MediaPolicy, Reliability, Ring, RingOrder, SessionTimerPolicy, Trunk, TrunkId, TrunkMatch, UserAddress,
+    Codec, MediaPolicy, Reliability, Ring, RingOrder, SessionTimerPolicy, Trunk, TrunkId, TrunkMatch, UserAddress,
 };
 use trunkline_sip::registrar::Limits;
 
@@ -60,7 +60,7 @@ pub(super) fn users(mut section: Section<'_, '_>) -> Users {
     };
     let calls_max = routes::limit(&mut section, "calls_max");
     let calls_per_sec_max = routes::limit(&mut section, "calls_per_sec_max");
-    let media = routes::media(section.section("media"));
+    let media = routes::media(section.section("media"), media());
     section.close();
     // The name is one.
     let id = TrunkId::parse(USERS).ok().filter(|_| enabled);
@@ -92,6 +92,11 @@ fn trunk(
         trusted_identity: false,
         follow_source: true,
     }
+}
+
+/// What browsers speak best comes first; what carriers speak is there for when they are to be passed through.
+fn media() -> MediaPolicy {
+    MediaPolicy { codecs: vec![Codec::Opus, Codec::Pcmu, Codec::Pcma], ..MediaPolicy::default() }
 }
 
 /// Reads the users of a number, if it has any.
