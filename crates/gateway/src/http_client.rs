@@ -8,7 +8,7 @@
 mod connector;
 mod guard;
 
-pub(crate) use guard::Guard;
+pub(crate) use guard::{Forbidden, Guard};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -59,6 +59,9 @@ pub(crate) enum HttpError {
     /// Its answer was longer than it may be.
     #[error("the answer is longer than {0} bytes")]
     TooLong(usize),
+    /// Its addresses are none that may be connected to; nothing was sent.
+    #[error("{0}")]
+    Forbidden(Forbidden),
     /// It could not be reached, or its certificate is not trusted; nothing was sent.
     #[error("no connection{0}")]
     NoConnection(String),
@@ -123,9 +126,10 @@ impl HttpClient {
         let late = |_| HttpError::Timeout(limits.within);
         let deadline = Instant::now() + limits.within;
         let response = timeout_at(deadline, self.client.request(request)).await.map_err(late)?;
-        let response = response.map_err(|error| match error.is_connect() {
-            true => HttpError::NoConnection(cause(&error)),
-            false => HttpError::Failed(cause(&error)),
+        let response = response.map_err(|error| match (forbidden(&error), error.is_connect()) {
+            (Some(forbidden), _) => HttpError::Forbidden(forbidden),
+            (None, true) => HttpError::NoConnection(cause(&error)),
+            (None, false) => HttpError::Failed(cause(&error)),
         })?;
         let (parts, body) = response.into_parts();
         let body = timeout_at(deadline, Limited::new(body, limits.body_bytes_max).collect()).await;
@@ -140,6 +144,12 @@ impl HttpClient {
 }
 
 const USER_AGENT: &str = concat!("trunkline/", env!("CARGO_PKG_VERSION"));
+
+/// Returns what the guard said, if it was that.
+fn forbidden(error: &hyper_util::client::legacy::Error) -> Option<Forbidden> {
+    let error = error.source()?.downcast_ref::<std::io::Error>()?.get_ref()?;
+    error.downcast_ref().copied()
+}
 
 /// Returns the cause underneath: the layers above say no more than that there is one.
 fn cause(error: &hyper_util::client::legacy::Error) -> String {

@@ -15,6 +15,20 @@ pub(crate) struct Guard {
     pub(crate) reach: Reach,
 }
 
+/// Why an address may not be connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Forbidden {
+    /// It is private, or our own.
+    #[error("its address is private or our own, and the configuration (private_addresses) does not allow it")]
+    Address,
+    /// It is public, and TLS is not wanted.
+    #[error("only https:// is spoken to public addresses")]
+    Plain,
+    /// It is public, and another port than those of HTTPS is wanted.
+    #[error("only ports 443 and 8443 are connected to at public addresses")]
+    Port,
+}
+
 /// Ports of HTTPS at public addresses: others would let a customer knock at whatever else listens there.
 const PUBLIC_PORTS: [u16; 2] = [443, 8443];
 
@@ -50,21 +64,19 @@ impl Guard {
     ///
     /// # Errors
     /// Why not.
-    pub(crate) fn check(&self, remote: SocketAddr, https: bool) -> Result<(), &'static str> {
+    pub(crate) fn check(&self, remote: SocketAddr, https: bool) -> Result<(), Forbidden> {
         let ip = remote.ip().to_canonical();
         if self.is_allowed_network(ip) {
             return Ok(());
         }
         if !self.reach.allows(ip) {
-            return Err(
-                "its address is private or our own, and webhooks.private_addresses does not allow it",
-            );
+            return Err(Forbidden::Address);
         }
         if !https {
-            return Err("only https:// is spoken to public addresses");
+            return Err(Forbidden::Plain);
         }
         if !PUBLIC_PORTS.contains(&remote.port()) {
-            return Err("only ports 443 and 8443 are connected to at public addresses");
+            return Err(Forbidden::Port);
         }
         Ok(())
     }
