@@ -26,7 +26,8 @@ fn dialogue(data: &[u8], mut session: MediaSession) {
         };
         let wish = Wish {
             direction: Direction::ALL[usize::from(first >> 2) % 4],
-            prefer: [None, Some(Codec::Pcmu), Some(Codec::Pcma), Some(Codec::Opus)][usize::from(first >> 4) % 4],
+            prefer: [None, Some(Codec::Pcmu), Some(Codec::Pcma), Some(Codec::Opus)]
+                [usize::from(first >> 4) % 4],
         };
         let state = |session: &MediaSession| {
             (session.negotiated().copied(), session.standing().cloned(), session.dtls().cloned())

@@ -31,7 +31,7 @@ pub use id::{BridgeId, CallId, InvalidId, LegId, NodeId, TrunkId};
 pub use number::{AssignmentType, Capability, NumberState, NumberType, SubscriptionClass, UnknownWord};
 pub use record::{CallRecord, LegQuality, Signalling};
 pub use trunk::{
-    Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, OpusPolicy, PatternRoute, Prefer, Reliability, Ring, RingOrder,
-    SessionTimerPolicy, Transport, Trunk, TrunkMatch, UserRoute,
+    Codec, DidRoute, Gateway, HealthPolicy, Host, MediaPolicy, OpusPolicy, PatternRoute, Prefer, Reliability,
+    Ring, RingOrder, SessionTimerPolicy, Transport, Trunk, TrunkMatch, UserRoute,
 };
 pub use user::{InvalidUserAddress, UserAddress};

@@ -137,7 +137,11 @@ impl<'a, 'i> Section<'a, 'i> {
             match String::read(value.get_ref()) {
                 Ok(text) => Some((name, text)),
                 Err(message) => {
-                    section.findings.add(value.span(), section.path_of(&name.escape_debug().to_string()), message);
+                    section.findings.add(
+                        value.span(),
+                        section.path_of(&name.escape_debug().to_string()),
+                        message,
+                    );
                     None
                 }
             }

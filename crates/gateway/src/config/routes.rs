@@ -5,8 +5,8 @@ use super::{check, positive, seconds, users};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use trunkline_model::{
-    Codec, DidRoute, E164, Gateway, HealthPolicy, Host, MediaPolicy, OpusPolicy, PatternRoute, Reliability, Ring,
-    SessionTimerPolicy, Transport, Trunk, TrunkId, TrunkMatch,
+    Codec, DidRoute, E164, Gateway, HealthPolicy, Host, MediaPolicy, OpusPolicy, PatternRoute, Reliability,
+    Ring, SessionTimerPolicy, Transport, Trunk, TrunkId, TrunkMatch,
 };
 
 /// Reads the trunks, and which resources calls from them belong to.
