@@ -216,6 +216,7 @@ fn a_private_address_is_not_knocked_at() {
         let made =
             subscription(&scene, &format!("https://{host}:{port}/"), &["--name", "trap", "--wait", "60"]);
         assert_eq!(made["state"], "failed", "{host}: {made}");
+        assert!(made["detail"].as_str().is_some_and(|why| why.contains("private")), "{host}: {made}");
         operator(&scene, &["delete", "--resource", "contoso", "trap"]);
     }
     assert!(trap.accept().is_err(), "the gateway has connected to the trap");
