@@ -16,16 +16,21 @@ pub(super) fn run(command: &SandboxCommand) -> anyhow::Result<()> {
         SandboxCommand::Text { from, to, over, text, sandbox } => {
             let body = json!({"from": from, "to": to, "text": text, "over": over.as_str()});
             let answer = ask(*sandbox, "POST", "/texts", &body.to_string())?;
-            let segments = answer["segments"].as_u64().unwrap_or_default();
-            let waits = if answer["bound"] == 0 { "; it waits, for nobody has bound" } else { "" };
+            let segments = field(&answer, "segments").as_u64().unwrap_or_default();
+            let waits = if *field(&answer, "bound") == 0 { "; it waits, for nobody has bound" } else { "" };
             println!("texted in {segments} segment{}{waits}", if segments == 1 { "" } else { "s" });
         }
         SandboxCommand::Received { since, over, sandbox } => {
             let path = format!("/received?since={since}&over={}", over.as_str());
-            println!("{}", ask(*sandbox, "GET", &path, "")?["received"]);
+            println!("{}", field(&ask(*sandbox, "GET", &path, "")?, "received"));
         }
     }
     Ok(())
+}
+
+/// Returns a field of an answer, null where there is none.
+fn field<'a>(answer: &'a Value, name: &str) -> &'a Value {
+    answer.get(name).unwrap_or(&Value::Null)
 }
 
 fn ask(sandbox: SocketAddr, method: &str, path: &str, body: &str) -> anyhow::Result<Value> {
@@ -43,7 +48,7 @@ fn ask(sandbox: SocketAddr, method: &str, path: &str, body: &str) -> anyhow::Res
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer is not HTTP")?;
     let value: Value = serde_json::from_str(body).context("the answer is not JSON")?;
     if head.split_whitespace().nth(1) != Some("200") {
-        bail!("{}", value["error"].as_str().unwrap_or("the sandbox refuses"));
+        bail!("{}", field(&value, "error").as_str().unwrap_or("the sandbox refuses"));
     }
     Ok(value)
 }

@@ -7,6 +7,7 @@ use super::ended::Ended;
 use crate::config::SmsAccount;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 use trunkline_sms::party::Sender;
@@ -121,10 +122,10 @@ impl Directory {
         }
         let mut accounts_of: BTreeMap<Uuid, &[String]> = BTreeMap::new();
         for resource in texts.iter().filter_map(|text| text.resource) {
-            if !accounts_of.contains_key(&resource) {
+            if let Entry::Vacant(unknown) = accounts_of.entry(resource) {
                 let name = resources::by_id(db, resource).await?.map(|resource| resource.name);
                 let accounts = name.and_then(|name| self.by_resource.get(&name));
-                accounts_of.insert(resource, accounts.map_or(&[][..], Vec::as_slice));
+                unknown.insert(accounts.map_or(&[][..], Vec::as_slice));
             }
         }
         let mut told = Vec::new();
