@@ -14,11 +14,11 @@ mod slots;
 pub(crate) use browsers::BrowserSocket;
 
 use crate::metrics::{Metrics, WorkerMetrics};
+use browsers::Browsers;
 use gather::Gather;
 use rustix::event::epoll;
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fd::OwnedFd;
-use browsers::Browsers;
 use slots::{Slot, SlotId, Slots};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -76,8 +76,13 @@ struct Handle {
 #[derive(Debug)]
 enum Command {
     Open(Slot),
-    Update { id: BridgeId, command: BridgeCommand },
-    Close { id: BridgeId },
+    Update {
+        id: BridgeId,
+        command: BridgeCommand,
+    },
+    Close {
+        id: BridgeId,
+    },
     /// Tell what the legs of all bridges have seen so far.
     Look(oneshot::Sender<Vec<(CallId, BridgeStats)>>),
     /// End the thread.
@@ -128,7 +133,9 @@ impl Workers {
 
     /// Returns who may look at the bridges.
     pub(crate) fn observer(&self) -> Observer {
-        Observer(self.workers.iter().map(|worker| (worker.commands.clone(), Arc::clone(&worker.wake))).collect())
+        Observer(
+            self.workers.iter().map(|worker| (worker.commands.clone(), Arc::clone(&worker.wake))).collect(),
+        )
     }
 
     /// Binds the ports of a bridge and gives it to its worker. Returns false when they can't be bound, or the worker is

@@ -84,7 +84,9 @@ pub(super) fn relay(mut section: Section<'_, '_>) -> Relay {
 
 fn is_relay_url(url: &str) -> bool {
     let rest = ["stun:", "stuns:", "turn:", "turns:"].iter().find_map(|scheme| url.strip_prefix(scheme));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(|b| b.is_ascii_graphic()))
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && rest.bytes().all(|b| b.is_ascii_graphic())
+    })
 }
 
 /// Most servers: browsers warn when there are five and more.

@@ -36,7 +36,8 @@ impl BrowserSocket {
         let mut sockets = Vec::new();
         let mut ports = Vec::new();
         for index in 0..u16::try_from(workers).unwrap_or(u16::MAX) {
-            let port = if port == 0 { 0 } else { port.checked_add(index).ok_or(io::ErrorKind::InvalidInput)? };
+            let port =
+                if port == 0 { 0 } else { port.checked_add(index).ok_or(io::ErrorKind::InvalidInput)? };
             let socket = UdpSocket::bind((bind, port))?;
             socket.set_nonblocking(true)?;
             slots::expedite(&socket, SocketAddr::new(bind, port));

@@ -2,8 +2,8 @@ use super::*;
 use crate::app::free_ports;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use trunkline_call::{Bridge, BridgeConfig, Gate, MediaSocket};
-use trunkline_media::{Direction, Negotiated, Payload, PayloadMap};
 use trunkline_media::opus::Settings;
+use trunkline_media::{Direction, Negotiated, Payload, PayloadMap};
 use trunkline_model::{Codec, NodeId};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
