@@ -51,6 +51,9 @@ use trunkline_storage::{Error, Store, Subscription, Topic};
 /// Work that the database does for the engine.
 type Pending<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
+/// How messages ended, each with the carrier that had it.
+type Ends = Vec<(Option<TrunkId>, Status)>;
+
 /// The engine's end that the process holds.
 pub(crate) struct Handle {
     stop: oneshot::Sender<()>,
@@ -180,7 +183,7 @@ struct Engine {
     part_numbers: u64,
     writing: Option<(Arc<Batch>, Pending<Committed>)>,
     write_failures: u32,
-    expiring: Option<Pending<Vec<(Option<TrunkId>, Status)>>>,
+    expiring: Option<Pending<Ends>>,
     expire_at: Instant,
     stopping: Option<Stopping>,
     clock: Clock,
@@ -368,7 +371,7 @@ impl Engine {
         }
     }
 
-    fn expired(&mut self, result: Result<Vec<(Option<TrunkId>, Status)>, Error>) {
+    fn expired(&mut self, result: Result<Ends, Error>) {
         self.expiring = None;
         match result {
             Ok(ended) => {

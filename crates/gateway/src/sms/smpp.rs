@@ -93,10 +93,13 @@ struct Link {
     orphaned: bool,
 }
 
+/// A connection that is being made.
+type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
+
 /// The connection.
 enum Wire {
     None,
-    Connecting(Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>),
+    Connecting(Connecting),
     Open { reading: ReadHalf<Box<dyn Stream>>, writing: WriteHalf<Box<dyn Stream>>, heard: BytesMut },
 }
 

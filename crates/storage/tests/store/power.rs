@@ -115,7 +115,12 @@ async fn work(store: &Store, owner: Uuid, unit: usize) {
                 2 => Next::Queued { lane: "trunk:carrier-a".into(), due_unix_ms: now },
                 _ => return None,
             };
-            Some(Settled { seq: message.seq, claims: message.claims, delivery: message.delivery.clone(), next })
+            Some(Settled {
+                seq: message.seq,
+                claims: message.claims,
+                delivery: message.delivery.clone(),
+                next,
+            })
         });
         delivery::settle(db, &settled.flatten().collect::<Vec<_>>()).await.map(drop)
     });

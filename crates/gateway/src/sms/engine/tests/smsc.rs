@@ -42,9 +42,12 @@ pub(super) struct Smsc {
     shared: Arc<Shared>,
 }
 
+/// What becomes of a message, and how many to the same recipient there were before.
+type Acts = Box<dyn Fn(&ShortMessage, usize) -> Act + Send + Sync>;
+
 struct Shared {
     received: Mutex<Vec<ShortMessage>>,
-    acts: Box<dyn Fn(&ShortMessage, usize) -> Act + Send + Sync>,
+    acts: Acts,
     /// Texts for whoever receives, and how many of them were acknowledged.
     texts: Mutex<VecDeque<ShortMessage>>,
     acknowledged: Mutex<usize>,
