@@ -24,7 +24,10 @@ const RECIPIENTS: [&str; 5] =
 const AREAS: [&str; 10] = ["425", "206", "312", "212", "415", "503", "617", "702", "303", "404"];
 
 /// Most requests of a round: the gateway is killed before, and its carrier has its receipts acknowledged in time.
-const REQUESTS_MAX: u32 = 60;
+const REQUESTS_MAX: u32 = 150;
+
+/// Between two requests, so that traffic goes on until the power fails.
+const PACE: Duration = Duration::from_millis(5);
 
 /// What the gateway said yes to: ids of messages, by recipient and text.
 type Accepted = BTreeMap<(String, String), String>;
@@ -81,6 +84,7 @@ fn send_until_killed(scene: &Scene, kill: u32, handset: &str, quiet: &[String]) 
     let trust = Trust::read(&scene.authority());
     let Ok(mut connection) = Connection::open(port, &trust) else { return accepted };
     for serial in 0..REQUESTS_MAX {
+        thread::sleep(PACE);
         let text = format!("Text {serial} of round {kill}");
         let always = RECIPIENTS.iter().map(|to| (*to).to_owned());
         let to = always.chain([handset.to_owned()]).chain(quiet.last().cloned());
