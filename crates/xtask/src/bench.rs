@@ -68,13 +68,6 @@ const BENCHES: &[Bench] = &[
         peers: &[],
     },
     Bench {
-        name: "transcode",
-        package: "trunkline-call",
-        target: "transcode_path",
-        measures: "calls between browsers and G.711 on one core, sockets and SRTP included, beside libopus alone",
-        peers: &[],
-    },
-    Bench {
         name: "transcode-core",
         package: "trunkline-call",
         target: "transcode",
