@@ -8,6 +8,7 @@ mod eligibility;
 mod live;
 mod messages;
 mod pages;
+mod rings;
 
 use crate::path::{Route, route};
 
@@ -18,5 +19,7 @@ pub(crate) static ROUTES: &[Route] = &[
     route!("Console_Statement", GET, "/console/statement", Console, charges::statement),
     route!("Console_Calls", GET, "/console/calls", Console, live::list),
     route!("Console_Messages", GET, "/console/messages", Console, messages::list),
+    route!("Console_Rings", GET, "/console/numbers/users", Console, rings::list),
+    route!("Console_SetRing", PUT, "/console/numbers/{phoneNumber}/user", Console, rings::set),
     route!("Console_Eligibility", GET, "/console/eligibility", Console, eligibility::explain),
 ];

@@ -9,7 +9,8 @@ use crate::path::{self, Found, Parameters, Route};
 use crate::state::State;
 use crate::version::Service;
 use crate::{
-    console, event_subscriptions, identity, openapi, openid, operation, phone_numbers, relay, sip_routing, sms,
+    console, event_subscriptions, identity, openapi, openid, operation, phone_numbers, relay, sip_routing,
+    sms,
 };
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};

@@ -15,7 +15,9 @@ use crate::timestamp::iso8601;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use trunkline_identity::{Claims, DigestSecrets, Scope, UserId};
+use trunkline_storage::resources::Resource;
 use trunkline_storage::users::DigestSecret;
 use trunkline_storage::{Error, identities, users};
 use uuid::Uuid;
@@ -96,30 +98,59 @@ async fn create(call: Call) -> Result<Response, ApiError> {
         Some(Wish::read("createTokenWithScopes", &scopes, request.expires_in_minutes)?)
     };
     let tenant = call.tenant()?;
-    let now_unix_ms = call.state.now_unix_ms();
-    call.state.limits.count(tenant.resource.id, Counted::Issue, now_unix_ms)?;
-    // The keys come first, so that nothing is left undone when there are none.
-    let keys = keys::current(&call.state).await?;
-    let user = UserId { resource: tenant.id(), user: Uuid::now_v7() };
-    let second = now_unix_ms.div_euclid(1000);
-    let (resource, id) = (user.resource.0, user.user);
-    let granted = wish.map(|wish| wish.grant(&call.state, &keys, tenant, user, second));
-    let secret = granted.as_ref().and_then(|granted| granted.secret.clone());
-    call.state
-        .store
-        .write(move |db| {
-            Box::pin(async move {
-                identities::insert(db, resource, id, second * 1000).await?;
-                match secret {
-                    Some(secret) => users::keep_secret(db, resource, id, &secret).await,
-                    None => Ok(()),
-                }
-            })
-        })
-        .await?;
-    let access_token = granted.map(|granted| granted.token);
+    call.state.limits.count(tenant.resource.id, Counted::Issue, call.state.now_unix_ms())?;
+    let (user, access_token) = make(&call.state, tenant, wish).await?;
     let body = Created { identity: Identity { id: user.to_string() }, access_token };
     Ok(json(StatusCode::CREATED, &body))
+}
+
+/// Makes a user, and the token that is wished for.
+async fn make(
+    state: &State,
+    tenant: &Tenant,
+    wish: Option<Wish>,
+) -> Result<(UserId, Option<AccessToken>), ApiError> {
+    // The keys come first, so that nothing is left undone when there are none.
+    let keys = keys::current(state).await?;
+    let user = UserId { resource: tenant.id(), user: Uuid::now_v7() };
+    let second = state.now_unix_ms().div_euclid(1000);
+    let (resource, id) = (user.resource.0, user.user);
+    let granted = wish.map(|wish| wish.grant(state, &keys, tenant, user, second));
+    let secret = granted.as_ref().and_then(|granted| granted.secret.clone());
+    let write = state.store.write(move |db| {
+        Box::pin(async move {
+            identities::insert(db, resource, id, second * 1000).await?;
+            match secret {
+                Some(secret) => users::keep_secret(db, resource, id, &secret).await,
+                None => Ok(()),
+            }
+        })
+    });
+    write.await?;
+    Ok((user, granted.map(|granted| granted.token)))
+}
+
+/// Makes a user who may call, with a token for a day: for an operator who wants to try it.
+///
+/// # Errors
+/// Those of the database.
+pub async fn new_caller(state: &State, resource: Resource) -> Result<Caller, ApiError> {
+    let wish = Wish { scopes: vec![Scope::Voip], minutes: MINUTES_MAX };
+    let tenant = Tenant { resource: Arc::new(resource) };
+    let (user, token) = make(state, &tenant, Some(wish)).await?;
+    let AccessToken { token, expires_on } = token.ok_or_else(ApiError::denied)?;
+    Ok(Caller { user, token, expires_on })
+}
+
+/// A user who may call.
+#[derive(Debug)]
+pub struct Caller {
+    /// The user.
+    pub user: UserId,
+    /// A user access token with the scope `voip`.
+    pub token: String,
+    /// When the token ends, ISO 8601.
+    pub expires_on: String,
 }
 
 async fn issue(call: Call) -> Result<Response, ApiError> {

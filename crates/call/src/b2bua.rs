@@ -12,8 +12,8 @@ mod users;
 
 pub use self::core::CallTimer;
 pub(crate) use self::core::{Core, Owner, Place, Purpose, destination, domains};
-pub use self::users::{Finding, Granted, Question, QuestionId, REALM};
 pub(crate) use self::users::Users;
+pub use self::users::{Finding, Granted, Question, QuestionId, REALM};
 use crate::bridge::Bridge;
 use crate::call::{Call, Over};
 use crate::command::BridgeCommand;

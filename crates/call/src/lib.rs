@@ -56,8 +56,8 @@ mod testing;
 mod trunk;
 
 pub use b2bua::{
-    B2bua, CallTimer, Config, Finding, Granted, Input, MediaInterface, MediaSocket, OpenBridge, Output, Question, QuestionId,
-    REALM, Timer, UnknownSources,
+    B2bua, CallTimer, Config, Finding, Granted, Input, MediaInterface, MediaSocket, OpenBridge, Output,
+    Question, QuestionId, REALM, Timer, UnknownSources,
 };
 pub use bridge::{Bridge, BridgeConfig, BridgeTimer};
 pub use command::{BridgeCommand, Gate};
@@ -66,6 +66,7 @@ pub use event::{BridgeEvent, BridgeStats, CallEvent, Counts, Side, Totals};
 pub use explain::{Admitted, Asked, Criterion, Explain, Refusal, Verdict, decide, explain};
 pub use limit::Limits;
 pub use route::{
-    Called, Dialled, Identity, NoRoute, NumberRoute, ResourceRoutes, RingStep, Route, RoutingTable, Rule, Tenant, USERS,
+    Called, Dialled, Identity, NoRoute, NumberRoute, ResourceRoutes, RingStep, Route, RoutingTable, Rule,
+    Tenant, USERS,
 };
 pub use trunk::{TrunkLoad, Trunks};

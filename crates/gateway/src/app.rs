@@ -150,7 +150,13 @@ async fn run(path: &Path, config: Config, ready_json: bool) -> anyhow::Result<()
     rest.state().show_calls(live);
     authenticator::start(rest.state().clone(), wires, handle.commands.clone());
     ready.authority = rest.authority();
-    let sms = sms::engine::start(&config.sms, config.node.0.to_string(), store.clone(), &hooks, Arc::clone(&metrics));
+    let sms = sms::engine::start(
+        &config.sms,
+        config.node.0.to_string(),
+        store.clone(),
+        &hooks,
+        Arc::clone(&metrics),
+    );
     let sms = sms.await?;
     let started = Arc::clone(&metrics);
     if let Some((listener, local)) = scrape {

@@ -10,8 +10,8 @@ pub use operator::{
     BillingCommand, BillingProfile, ClassName, Database, KeyName, NumberCommand, ResourceCommand,
     StatementFormat,
 };
-pub use sms::{OptOutCommand, PairArguments, PurposeName, SmsCommand, StateName};
 pub use sandbox::{Over, Sandbox, SandboxCommand};
+pub use sms::{OptOutCommand, PairArguments, PurposeName, SmsCommand, StateName};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};

@@ -5,23 +5,23 @@ mod check;
 mod http;
 mod reader;
 mod routes;
+mod sms;
 mod users;
 mod webhooks;
 mod webrtc;
-mod sms;
 
 pub use advertise::{Warning, WarningCode};
 pub use http::{CertificateFiles, Http, HttpLimits, Numbers, SipRouting};
 pub use reader::Problem;
-pub use webhooks::Webhooks;
-pub use webrtc::{Relay, Webrtc};
-pub use users::Users;
-pub(crate) use users::USERS_MAX;
 pub use sms::{
     Binds as SmsBinds, Campaign as SmsCampaign, CarrierReach, HttpCarrier, Receipts as SmsReceipts,
-    Registration as SmsRegistration, Senders as SmsSenders, SmppCarrier, Sms, SmsAccount, SmsCarrier, SmsServer,
-    Tls as SmsTls,
+    Registration as SmsRegistration, Senders as SmsSenders, SmppCarrier, Sms, SmsAccount, SmsCarrier,
+    SmsServer, Tls as SmsTls,
 };
+pub(crate) use users::USERS_MAX;
+pub use users::Users;
+pub use webhooks::Webhooks;
+pub use webrtc::{Relay, Webrtc};
 
 use reader::{Findings, Section};
 use std::collections::BTreeMap;

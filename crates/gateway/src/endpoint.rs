@@ -89,7 +89,8 @@ impl Shell {
     pub(crate) fn new(endpoint: Endpoint, sockets: Sockets, media_address: IpAddr) -> anyhow::Result<Self> {
         let is_ipv4 = media_address.is_ipv4();
         let (resolver, answers) = Resolver::new(is_ipv4, !is_ipv4, Reach::default());
-        let net = Net::new(sockets.bound, ws::Sockets::none(), STREAMS, Known::All, Arc::new(Metrics::default()))?;
+        let net =
+            Net::new(sockets.bound, ws::Sockets::none(), STREAMS, Known::All, Arc::new(Metrics::default()))?;
         let (received, datagrams) = mpsc::channel(DATAGRAMS_MAX);
         let ports = MediaPorts { address: media_address, lines: HashMap::new(), received };
         Ok(Self { endpoint, net, ports, datagrams, resolver, answers, events: VecDeque::new() })

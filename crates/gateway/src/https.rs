@@ -92,7 +92,8 @@ impl Https {
         let stamp = source.stamp();
         let first = source.certificate(&hosts(store).await).context("the certificate cannot be used")?;
         let current = Current::new(first);
-        let shared = Arc::new(Shared::new(tls(Arc::clone(&current))?, config.limits, (router, door), metrics));
+        let shared =
+            Arc::new(Shared::new(tls(Arc::clone(&current))?, config.limits, (router, door), metrics));
         let (draining, is_draining) = watch::channel(false);
         let mut listeners = Vec::with_capacity(bound.len());
         for (listener, _) in bound {

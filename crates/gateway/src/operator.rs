@@ -4,6 +4,7 @@ mod assign;
 mod billing;
 mod csv;
 mod events;
+mod give;
 mod import;
 mod number;
 mod resource;

@@ -19,7 +19,6 @@ use tracing::{error, warn};
 use trunkline_call::{RouteProblem, RoutingTable};
 use trunkline_model::{DidRoute, E164, UserRoute};
 use trunkline_storage::numbers::{self, Owned};
-pub(crate) use users::RingDocument;
 use trunkline_storage::routing::{self, Stamp};
 use trunkline_storage::{Error, Store, Topic};
 use uuid::Uuid;

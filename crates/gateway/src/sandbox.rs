@@ -161,7 +161,9 @@ fn announce(ready: &Ready, as_json: bool) {
         serde_json::to_string(ready).unwrap_or_default()
     } else {
         let (sip, smpp, http) = (addresses.join(", "), ready.smpp, ready.http);
-        format!("the sandbox listens on {sip} for SIP over UDP and TCP, on {smpp} for SMPP, and on {http} for HTTP")
+        format!(
+            "the sandbox listens on {sip} for SIP over UDP and TCP, on {smpp} for SMPP, and on {http} for HTTP"
+        )
     };
     let mut stdout = std::io::stdout();
     // That nobody listens there is no reason to stop.

@@ -74,8 +74,7 @@ impl<'a> Uri<'a> {
     /// Reads a URI.
     pub fn parse(text: &'a str) -> Result<Self, InvalidUri> {
         // Brackets differ in one bit.
-        let is_strange =
-            |byte: u8| (byte <= b' ') | (byte & !2 == b'<') | (byte == b'"') | (byte == 0x7f);
+        let is_strange = |byte: u8| (byte <= b' ') | (byte & !2 == b'<') | (byte == b'"') | (byte == 0x7f);
         if any(text.as_bytes(), is_strange) {
             return Err(InvalidUri::Character);
         }

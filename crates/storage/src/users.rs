@@ -4,9 +4,8 @@ use crate::audit;
 use crate::db::{Connection, Row, Topic, Value, statements, values};
 use crate::error::Error;
 use crate::numbers::Act;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use trunkline_model::E164;
+use serde::{Deserialize, Serialize};
+use trunkline_model::{E164, RingOrder};
 use uuid::Uuid;
 
 statements! {
@@ -16,6 +15,9 @@ statements! {
     RINGS = "SELECT u.* FROM number_users u \
         JOIN assignments a ON a.e164 = u.e164 AND a.resource = u.resource \
         WHERE a.ended_ms IS NULL ORDER BY u.e164";
+    RINGS_OF = "SELECT u.* FROM number_users u \
+        JOIN assignments a ON a.e164 = u.e164 AND a.resource = u.resource \
+        WHERE a.resource = $1 AND a.ended_ms IS NULL ORDER BY u.e164";
     KEEP_SECRET = "INSERT INTO digest_secrets (resource, id, issued_s, expires_s, md5, sha256) \
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (resource, id, sha256) DO NOTHING";
     // What has expired, and all but the newest of one user.
@@ -26,6 +28,22 @@ statements! {
         JOIN identities i ON i.resource = s.resource AND i.id = s.id \
         WHERE s.resource = $1 AND s.id = $2 AND s.expires_s > $3 AND s.issued_s * 1000 >= i.tokens_valid_from_ms \
         ORDER BY s.issued_s DESC, s.sha256";
+}
+
+/// Whom a number rings at, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RingDocument {
+    /// Raw ids of the users.
+    pub users: Vec<String>,
+    /// Which of them ring at once.
+    #[serde(default)]
+    pub order: RingOrder,
+    /// How long each, or all together, may ring.
+    pub ring_secs: u16,
+    /// Who is called when none of them takes the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<String>,
 }
 
 /// What a token is as the password of a digest. It is as secret as the token; `Debug` hides it.
@@ -59,7 +77,7 @@ pub async fn set_ring(
     db: &mut Connection,
     number: E164,
     resource: Uuid,
-    ring: Option<&impl Serialize>,
+    ring: Option<&RingDocument>,
     act: Act<'_>,
 ) -> Result<(), Error> {
     match ring {
@@ -87,9 +105,21 @@ pub async fn set_ring(
 ///
 /// # Errors
 /// [`Error::Unreadable`] when a ring is not of the type asked for.
-pub async fn rings<T: DeserializeOwned>(db: &mut Connection) -> Result<Vec<(E164, Uuid, T)>, Error> {
+pub async fn rings(db: &mut Connection) -> Result<Vec<(E164, Uuid, RingDocument)>, Error> {
+    read_rings(&db.fetch_all(RINGS, values![]).await?)
+}
+
+/// Returns the numbers of one resource whose calls ring at users, in their order.
+///
+/// # Errors
+/// As [`rings`].
+pub async fn rings_of(db: &mut Connection, resource: Uuid) -> Result<Vec<(E164, Uuid, RingDocument)>, Error> {
+    read_rings(&db.fetch_all(RINGS_OF, values![resource]).await?)
+}
+
+fn read_rings(rows: &[Row]) -> Result<Vec<(E164, Uuid, RingDocument)>, Error> {
     let mut rings = Vec::new();
-    for row in db.fetch_all(RINGS, values![]).await? {
+    for row in rows {
         // The column is never null.
         if let Some(ring) = row.read_json("ring")? {
             rings.push((row.parse("e164")?, row.read("resource")?, ring));

@@ -42,7 +42,13 @@ mod tests {
         let offer = session.offer(Wish::default());
         let offer = std::str::from_utf8(&offer).unwrap();
         assert!(offer.contains("\r\nm=audio 40001 UDP/TLS/RTP/SAVPF "), "{offer}");
-        assert!(offer.contains("\r\na=candidate:1 1 udp 2130706431 198.51.100.1 40001 typ host\r\n"), "{offer}");
-        assert!(offer.contains("\r\na=candidate:2 1 udp 2130706175 2001:db8::1 40001 typ host\r\n"), "{offer}");
+        assert!(
+            offer.contains("\r\na=candidate:1 1 udp 2130706431 198.51.100.1 40001 typ host\r\n"),
+            "{offer}"
+        );
+        assert!(
+            offer.contains("\r\na=candidate:2 1 udp 2130706175 2001:db8::1 40001 typ host\r\n"),
+            "{offer}"
+        );
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     sandbox.args(["sandbox", "--ready-json", "--hook-ca", ".data/tls/ca.pem"]).current_dir(root());
     let (mut sandbox, sandbox_ready) = Running::start("sandbox", &mut sandbox)?;
     let connection = stock::ensure(&binary, &options.config)?;
+    let token = stock::user(&binary, &options.config)?;
     say(format!("starting the gateway with {}", options.config.display()));
     let mut gateway = Command::new(&binary);
     gateway.args(["serve", "--ready-json", "--config"]).arg(&options.config).current_dir(root());
@@ -53,6 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!("Other numbers, such as a digit menu: {} sandbox --help", shown(&binary));
     print!("{}", clients(&binary, &options.config, &connection, &gateway_ready));
     println!("\nCall records: .data/trunkline.db. Ctrl-C stops both.");
+    print!("{}", phone(&gateway_ready, &token));
 
     loop {
         if signals.pending().next().is_some() {
@@ -67,6 +69,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Tells where the phone is: last, as it is what most want to try first.
+fn phone(ready: &str, token: &str) -> String {
+    let ready: serde_json::Value = serde_json::from_str(ready).unwrap_or_default();
+    let port =
+        ready["https"][0].as_str().and_then(|local| local.rsplit_once(':')).map_or("8443", |(_, port)| port);
+    format!(
+        "\nThe phone of {}, in a browser that may complain about the certificate of the CA above: open this, press Call\n  \
+         https://localhost:{port}/#token={token}\n",
+        stock::PHONE_NUMBER
+    )
 }
 
 /// Tells how the official clients reach the gateway, with an example to paste.

@@ -44,6 +44,21 @@ const CITIES: [(&str, &str); 23] = [
     ("907", "Anchorage"),
 ];
 
+/// The number that the phone of the console shows, and that rings there.
+pub(crate) const PHONE_NUMBER: &str = "+14155550100";
+
+/// Makes a user of the resource, at whom the number of the phone rings from then on, and returns its access token.
+pub(crate) fn user(binary: &Path, config: &Path) -> Result<String> {
+    let mine = json(&run(binary, config, &["number", "list", "--resource", RESOURCE, "--limit", "1"])?)?;
+    if mine["numbers"].as_array().is_some_and(Vec::is_empty) {
+        json(&run(binary, config, &["number", "give", PHONE_NUMBER, "--resource", RESOURCE])?)?;
+    }
+    let user = json(&run(binary, config, &["resource", "user", RESOURCE])?)?;
+    let id = user["user"].as_str().context("the user has no id")?;
+    json(&run(binary, config, &["number", "assign", "--number", PHONE_NUMBER, "--user", id])?)?;
+    Ok(user["token"].as_str().context("the user has no token")?.to_owned())
+}
+
 /// Fills the database of a configuration, unless it is filled, and returns the resource's connection string.
 pub(crate) fn ensure(binary: &Path, config: &Path) -> Result<String> {
     let listed = json(&run(binary, config, &["number", "list", "--limit", "1"])?)?;

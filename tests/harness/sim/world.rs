@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use trunkline_call::{
-    B2bua, Bridge, BridgeEvent, CallEvent, Config, Input, Limits, MediaInterface, MediaSocket, Output, RoutingTable, Side,
-    UnknownSources,
+    B2bua, Bridge, BridgeEvent, CallEvent, Config, Input, Limits, MediaInterface, MediaSocket, Output,
+    RoutingTable, Side, UnknownSources,
 };
 use trunkline_media::Channel;
 use trunkline_model::clock::first_instant;

@@ -62,7 +62,9 @@ impl Text {
             },
             at: iso8601(message.created_unix_ms),
             state,
-            detail: message.outcome.map(|outcome| format!("{} {}", outcome.code, outcome.detail).trim_end().to_owned()),
+            detail: message
+                .outcome
+                .map(|outcome| format!("{} {}", outcome.code, outcome.detail).trim_end().to_owned()),
             segments: message.delivery.segments.unwrap_or(1),
             carrier: message.delivery.trunk.map(|trunk| trunk.to_string()),
         }

@@ -8,8 +8,8 @@ use trunkline_media::DigitTiming;
 use trunkline_model::{Gateway, Trunk};
 use trunkline_sip::header::Name;
 use trunkline_sip::message::Message;
-use trunkline_sip::transport::Flow;
 use trunkline_sip::method::Method;
+use trunkline_sip::transport::Flow;
 use trunkline_sip::user_agent::{Failure, Headers, Reply, RequestId, RequestParams, Scope, SessionId};
 
 /// Reads a key that was pressed: `Signal=5` and `Duration=160` on lines of their own, or the key alone.

@@ -186,7 +186,11 @@ impl Call {
         let Winner { session, user, users: trunk, media } = winner;
         let (session, user, wish) = (Some(session), Some(user), Direction::SendRecv);
         let offered = self.caller.wish;
-        self.connect(core, now, Leg { session, user, trunk, media, wish, offered, bridged: None, path: None });
+        self.connect(
+            core,
+            now,
+            Leg { session, user, trunk, media, wish, offered, bridged: None, path: None },
+        );
     }
 
     fn connect(&mut self, core: &mut Core, now: Instant, mut callee: Leg) {

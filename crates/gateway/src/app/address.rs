@@ -78,7 +78,8 @@ pub(super) fn browsers(config: &Config) -> anyhow::Result<Option<(Vec<BrowserSoc
     let mut shown = config.webrtc.advertised.into_iter().chain(shown.map(|interface| interface.advertised));
     let Some(address) = shown.next() else { return Ok(None) };
     let others = shown.filter(|_| config.webrtc.advertised.is_none());
-    let others = others.chain(config.webrtc.others.iter().copied()).filter(|other| *other != address).collect();
+    let others =
+        others.chain(config.webrtc.others.iter().copied()).filter(|other| *other != address).collect();
     let (port, workers) = (config.webrtc.port, config.rtp.workers);
     let bound = BrowserSocket::bind_all(bind, port, workers, &certificate, (address, others));
     bound.map(Some).with_context(|| format!("cannot bind UDP ports of {bind} from {port} on for browsers"))

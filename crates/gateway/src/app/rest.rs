@@ -100,7 +100,7 @@ impl Rest {
 
 fn settings(config: &Config, local: Option<SocketAddr>) -> Settings {
     let http: &Http = &config.http;
-    let issuer = format!("https://{}", http.authority(&http.public_host, local));
+    let issuer = http.issuer(local);
     Settings {
         rates: http.rates,
         default_resource: http.default_resource.clone(),

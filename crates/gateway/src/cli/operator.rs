@@ -41,6 +41,15 @@ pub enum ResourceCommand {
         #[command(flatten)]
         database: Database,
     },
+    /// Make a user of a resource and print an access token for it, good for calls and for a day: to try the phone.
+    User {
+        /// The resource's name or id.
+        #[arg(value_name = "RESOURCE")]
+        resource: String,
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+    },
     /// List the resources.
     List {
         /// Which database.
@@ -102,6 +111,7 @@ impl ResourceCommand {
     pub fn database(&self) -> &Database {
         match self {
             Self::Create { database, .. }
+            | Self::User { database, .. }
             | Self::List { database }
             | Self::Show { database, .. }
             | Self::RotateKeys { database, .. }
@@ -194,6 +204,18 @@ pub enum NumberCommand {
         #[command(flatten)]
         database: Database,
     },
+    /// Give a number to a resource, as if it had bought it: the rules decide, and it is charged.
+    Give {
+        /// The number.
+        #[arg(value_name = "NUMBER")]
+        number: E164,
+        /// The resource's name or id.
+        #[arg(long)]
+        resource: String,
+        /// Which database.
+        #[command(flatten)]
+        database: Database,
+    },
     /// Have calls to a number that a resource owns ring at users of that resource, instead of at the trunks of
     /// numbers.inbound.
     Assign {
@@ -256,6 +278,7 @@ impl NumberCommand {
             | Self::Show { database, .. }
             | Self::Retire { database, .. }
             | Self::Quarantine { database, .. }
+            | Self::Give { database, .. }
             | Self::Assign { database, .. }
             | Self::Explain { database, .. } => database,
         }

@@ -87,6 +87,11 @@ impl Http {
         }
     }
 
+    /// Returns the URL of this service, which is the issuer of user tokens. `bound` is as for [`authority`](Self::authority).
+    pub fn issuer(&self, bound: Option<SocketAddr>) -> String {
+        format!("https://{}", self.authority(&self.public_host, bound))
+    }
+
     /// Returns the host that a resource of this name gets.
     pub fn host_of(&self, resource: &str) -> String {
         if self.default_resource.as_deref() == Some(resource) {

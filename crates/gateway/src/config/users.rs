@@ -5,7 +5,8 @@ use super::{positive, routes, seconds};
 use std::time::Duration;
 use trunkline_call::USERS;
 use trunkline_model::{
-    Codec, MediaPolicy, Reliability, Ring, RingOrder, SessionTimerPolicy, Trunk, TrunkId, TrunkMatch, UserAddress,
+    Codec, MediaPolicy, Reliability, Ring, RingOrder, SessionTimerPolicy, Trunk, TrunkId, TrunkMatch,
+    UserAddress,
 };
 use trunkline_sip::registrar::Limits;
 

@@ -170,7 +170,9 @@ async fn handshake(shared: &Shared, endpoint: &Endpoint) -> Attempt {
     };
     match result {
         Ok(attempt) => attempt,
-        Err(error @ (HttpError::Url(_) | HttpError::Forbidden(_))) => Attempt::Settled(Err(error.to_string())),
+        Err(error @ (HttpError::Url(_) | HttpError::Forbidden(_))) => {
+            Attempt::Settled(Err(error.to_string()))
+        }
         Err(error) => Attempt::Failed(error.to_string()),
     }
 }

@@ -49,8 +49,9 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>, draining: watc
     let io = TokioIo::new(Paced::new(tls, limits.write));
     let activity = Arc::new(Activity::default());
     let (for_service, of_connection) = (Arc::clone(&shared), Arc::clone(&activity));
-    let service =
-        service_fn(move |request| answer(request, ends, Arc::clone(&for_service), Arc::clone(&of_connection)));
+    let service = service_fn(move |request| {
+        answer(request, ends, Arc::clone(&for_service), Arc::clone(&of_connection))
+    });
     if is_http2 {
         let connection = shared.http2.serve_connection(io, service);
         drive(connection, |connection| connection.graceful_shutdown(), &shared, &activity, draining).await;

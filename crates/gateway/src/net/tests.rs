@@ -35,7 +35,14 @@ impl World {
         let tcp = vec![bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap()];
         let local = tcp[0].1;
         let metrics = Arc::new(Metrics::default());
-        let net = Net::new(Bound { udp: Vec::new(), tcp }, ws::Sockets::none(), limits, known, Arc::clone(&metrics)).unwrap();
+        let net = Net::new(
+            Bound { udp: Vec::new(), tcp },
+            ws::Sockets::none(),
+            limits,
+            known,
+            Arc::clone(&metrics),
+        )
+        .unwrap();
         Self { net, local, metrics }
     }
 

@@ -3,11 +3,11 @@
 use super::{ACTOR, now_unix_ms, patiently, print_json};
 use crate::cli::Database;
 use crate::config::USERS_MAX;
-use crate::routing::RingDocument;
 use anyhow::Context;
 use serde_json::json;
 use trunkline_model::{E164, RingOrder, UserAddress};
 use trunkline_storage::numbers::{self, Act};
+use trunkline_storage::users::RingDocument;
 use trunkline_storage::{Connection, Store, identities, users};
 use uuid::Uuid;
 

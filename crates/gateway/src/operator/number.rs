@@ -1,6 +1,6 @@
 //! `trunkline number`: the inventory, and who may acquire what.
 
-use super::{ACTOR, assign, find, import, now_unix_ms, on_database, patiently, print_json};
+use super::{ACTOR, assign, find, give, import, now_unix_ms, on_database, patiently, print_json};
 use crate::cli::{Database, NumberCommand};
 use crate::config::Config;
 use crate::rules;
@@ -41,6 +41,10 @@ pub fn number(config: &Config, command: NumberCommand) -> anyhow::Result<bool> {
             let rests_until = Some(now_unix_ms().saturating_add(days.saturating_mul(DAY_MS)));
             let wish = Wish { to: NumberState::Quarantine, rests_until, force: false };
             on_database(config, async |store| change(store, &numbers, wish, &database).await)?;
+        }
+        NumberCommand::Give { number, resource, database } => {
+            let book = rules::load(&config.numbers)?;
+            on_database(config, async |store| give::give(store, &book, number, &resource, &database).await)?;
         }
         NumberCommand::Assign { number, users, in_order, ring_secs, overflow_user, database } => {
             let wish = assign::Wish { users, in_order, ring_secs, overflow: overflow_user };

@@ -4,9 +4,13 @@ use super::{ACTOR, find, now_unix_ms, on_database, patiently, print_json};
 use crate::cli::{BillingProfile, Database, ResourceCommand};
 use crate::config::{Config, Http};
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use serde_json::json;
 use std::fmt::Write;
+use std::sync::Arc;
+use trunkline_api::{Caller, Clock, Settings, State};
 use trunkline_identity::{AccessKey, ConnectionString};
+use trunkline_numbers::RuleBook;
 use trunkline_storage::numbers::{self, Act, Rest};
 use trunkline_storage::resources::{self, Billing, Deleted, Resource, Secret, Which};
 use trunkline_storage::{Connection, Error, Store};
@@ -24,6 +28,10 @@ pub fn resource(config: &Config, command: ResourceCommand) -> anyhow::Result<()>
             let hosts = hosts.into_iter().map(host).collect::<anyhow::Result<Vec<_>>>()?;
             on_database(config, async |store| create(store, &config.http, &database, new, hosts).await)
         }
+        ResourceCommand::User { resource, database } => {
+            let settings = Settings::new(config.numbers.environment, config.http.issuer(None));
+            on_database(config, async |store| user(store, settings, &resource, &database).await)
+        }
         ResourceCommand::List { database } => on_database(config, async |store| list(store, &database).await),
         ResourceCommand::Show { resource, keys, database } => {
             on_database(config, async |store| show(store, &config.http, &database, &resource, keys).await)
@@ -39,6 +47,24 @@ pub fn resource(config: &Config, command: ResourceCommand) -> anyhow::Result<()>
             on_database(config, async |store| delete(store, &database, &resource, release_numbers).await)
         }
     }
+}
+
+async fn user(store: &Store, settings: Settings, name: &str, database: &Database) -> anyhow::Result<()> {
+    let mut db = store.read().await?;
+    let resource = find(&mut db, name).await?;
+    drop(db);
+    // Making users asks no rules.
+    let rules = Arc::new(ArcSwap::from_pointee(RuleBook::default()));
+    let state = State::new(store.clone(), rules, settings, Clock::System);
+    let caller = trunkline_api::new_caller(&state, resource).await;
+    let caller = caller.map_err(|error| anyhow::anyhow!("no user was made: {}", error.code()))?;
+    if database.json {
+        let Caller { user, token, expires_on } = caller;
+        print_json(&json!({ "user": user.to_string(), "token": token, "expiresOn": expires_on }));
+    } else {
+        println!("user {}\ntoken {}\ngood until {}", caller.user, caller.token, caller.expires_on);
+    }
+    Ok(())
 }
 
 /// A host that a resource answers to, and the authority that its connection string names where it was given.

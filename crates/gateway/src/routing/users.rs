@@ -2,12 +2,12 @@
 
 use super::Stored as All;
 use crate::config::Config;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 use tracing::warn;
 use trunkline_call::{NumberRoute, Tenant};
-use trunkline_model::{DidRoute, E164, Ring, RingOrder, UserAddress};
+use trunkline_model::{DidRoute, E164, Ring, UserAddress};
+use trunkline_storage::users::RingDocument;
 use trunkline_storage::{Connection, Error, resources, users};
 use uuid::Uuid;
 
@@ -23,22 +23,6 @@ struct Resource {
     id: Uuid,
     name: String,
     hosts: Vec<String>,
-}
-
-/// Whom a number rings at, as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct RingDocument {
-    /// Raw ids of the users.
-    pub(crate) users: Vec<String>,
-    /// Which of them ring at once.
-    #[serde(default)]
-    pub(crate) order: RingOrder,
-    /// How long each, or all together, may ring.
-    pub(crate) ring_secs: u16,
-    /// Who is called when none of them takes the call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) overflow: Option<String>,
 }
 
 pub(super) async fn read(db: &mut Connection) -> Result<Stored, Error> {

@@ -185,9 +185,13 @@ impl Texts {
                 Output::Close(connection) => {
                     self.connections.remove(&connection);
                 }
-                Output::Note(connection, Note::Bound) => info!(connection = connection.0, "SMPP session bound"),
+                Output::Note(connection, Note::Bound) => {
+                    info!(connection = connection.0, "SMPP session bound")
+                }
                 Output::Note(connection, Note::Refused) => warn!(connection = connection.0, "bind refused"),
-                Output::Note(connection, Note::Ended) => info!(connection = connection.0, "SMPP session ended"),
+                Output::Note(connection, Note::Ended) => {
+                    info!(connection = connection.0, "SMPP session ended")
+                }
             }
         }
         while let Some(output) = self.http.poll_output() {
@@ -255,7 +259,10 @@ impl Texts {
             (false, "/state") => {
                 let undelivered = self.smsc.undelivered() + self.http.undelivered();
                 let (smpp, http) = (self.smsc.ledger().count(), self.http.ledger().count());
-                (200, json!({"bound": self.smsc.bound(), "undelivered": undelivered, "smpp": smpp, "http": http}))
+                (
+                    200,
+                    json!({"bound": self.smsc.bound(), "undelivered": undelivered, "smpp": smpp, "http": http}),
+                )
             }
             _ => (404, json!({"error": "POST /messages, POST /texts, GET /received or GET /state"})),
         }

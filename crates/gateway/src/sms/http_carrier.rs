@@ -304,7 +304,9 @@ async fn exchange(client: &HttpClient, request: Request, limits: Limits) -> Resu
     }
     let built = built.body(Full::new(Bytes::from(request.body))).map_err(|error| not_sent(&error))?;
     client.send(built, limits).await.map_err(|error| match error {
-        HttpError::Url(_) | HttpError::Forbidden(_) | HttpError::NoConnection(_) => Failure::NotSent(error.to_string()),
+        HttpError::Url(_) | HttpError::Forbidden(_) | HttpError::NoConnection(_) => {
+            Failure::NotSent(error.to_string())
+        }
         HttpError::Timeout(_) | HttpError::TooLong(_) | HttpError::Failed(_) => {
             Failure::InDoubt(error.to_string())
         }

@@ -155,7 +155,10 @@ impl Headers {
 
     /// Returns the values of a field, in the order in which they were added.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().filter(move |(held, _)| *held == HeaderName::Known(name)).map(|(_, value)| value.as_ref())
+        self.0
+            .iter()
+            .filter(move |(held, _)| *held == HeaderName::Known(name))
+            .map(|(_, value)| value.as_ref())
     }
 
     /// Returns true if there are none.

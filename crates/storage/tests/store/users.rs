@@ -3,10 +3,10 @@
 use crate::database::Database;
 use crate::inventory::{NOW, at, number, purchase, search, stock};
 use crate::writing::write;
-use serde_json::{Value, json};
+use trunkline_model::RingOrder;
 use trunkline_storage::numbers::{self, Rest};
 use trunkline_storage::routing;
-use trunkline_storage::users::{self, DigestSecret, SECRETS_MAX};
+use trunkline_storage::users::{self, DigestSecret, RingDocument, SECRETS_MAX};
 use trunkline_storage::{Error, identities};
 use uuid::Uuid;
 
@@ -24,18 +24,27 @@ async fn a_number_rings_at_users_for_as_long_as_it_is_owned(database: Database) 
     let mut db = store.read().await.unwrap();
     let before = routing::stamp(&mut db).await.unwrap();
     drop(db);
-    for ring in [json!({ "users": ["8:acs:a_b"] }), json!({ "users": ["8:acs:a_c"], "ringSecs": 20 })] {
+    let ring = |user: &str, ring_secs| RingDocument {
+        users: vec![user.to_owned()],
+        order: RingOrder::default(),
+        ring_secs,
+        overflow: None,
+    };
+    for ring in [ring("8:acs:a_b", 30), ring("8:acs:a_c", 20)] {
         let set = Some(ring.clone());
         write!(store, |db| users::set_ring(db, number(0), owner, set.as_ref(), at(NOW)).await);
         let mut db = store.read().await.unwrap();
-        assert_eq!(users::rings::<Value>(&mut db).await.unwrap(), [(number(0), owner, ring)]);
+        let rings = [(number(0), owner, ring)];
+        assert_eq!(users::rings(&mut db).await.unwrap(), rings);
+        assert_eq!(users::rings_of(&mut db, owner).await.unwrap(), rings);
+        assert_eq!(users::rings_of(&mut db, Uuid::now_v7()).await.unwrap(), []);
         assert_ne!(routing::stamp(&mut db).await.unwrap(), before, "the routing table is built again");
     }
     write!(store, |db| numbers::release(db, number(0), owner, Rest::None, 0, at(NOW)).await);
     let mut db = store.read().await.unwrap();
-    assert_eq!(users::rings::<Value>(&mut db).await.unwrap(), []);
+    assert_eq!(users::rings(&mut db).await.unwrap(), []);
     drop(db);
-    write!(store, |db| users::set_ring(db, number(0), owner, None::<&Value>, at(NOW)).await);
+    write!(store, |db| users::set_ring(db, number(0), owner, None, at(NOW)).await);
 }
 
 fn secret(issued: i64, lasts: i64, n: u8) -> DigestSecret {
