@@ -5,6 +5,7 @@
 #[path = "users/jssip.rs"]
 mod jssip;
 #[path = "users/place.rs"]
+#[allow(dead_code, reason = "the tests of browsers use all of it")]
 mod place;
 #[path = "acs/wire.rs"]
 #[allow(dead_code, reason = "the tests of the REST plane use all of it")]

@@ -70,7 +70,7 @@ impl Kannel {
         wait_for("smsbox to take texts", || TcpStream::connect((ip, send)).ok());
         let kannel = Self { heard, send, told, ip, bearerbox, smsbox };
         wait_for("Kannel to be bound", || {
-            let page = kannel.ask(&format!("/status.txt?password=bar"), admin);
+            let page = kannel.ask("/status.txt?password=bar", admin);
             page.contains("online").then_some(())
         });
         kannel

@@ -263,7 +263,7 @@ const CASE_BITS: u64 = u64::from_le_bytes([0x20; 8]);
 /// 2⁶⁴ divided by the golden ratio, a factor that spreads well.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
-#[expect(clippy::indexing_slicing, reason = "runs in the compiler over our own table")]
+#[expect(clippy::indexing_slicing, clippy::expect_used, reason = "runs in the compiler over our own table")]
 const fn slot_table() -> [Slot; SLOTS] {
     assert!(SLOTS.is_power_of_two() && NAMES.len() * 2 < SLOTS);
     let mut table = [Slot { words: [0; 3], len: 0, name: None }; SLOTS];

@@ -325,7 +325,7 @@ impl B2bua {
         };
         // All are looked at, so that the time says nothing of which it was.
         let fitting = secrets.iter().filter(|(secret, _)| digest.fits(secret, method));
-        let Some((_, granted)) = fitting.last() else {
+        let Some((_, granted)) = fitting.fold(None, |_, fits| Some(fits)) else {
             return Err(self.challenge(now, None, false));
         };
         match self.core.users.nonces.take(now, digest.nonce, digest.count) {

@@ -425,11 +425,11 @@ impl World {
     }
 
     pub(crate) fn records(&self) -> Vec<&CallRecord> {
-        let of = |event| match event {
-            &CallEvent::Ended { ref record } => Some(&**record),
+        let ended = self.events.iter().filter_map(|event| match event {
+            CallEvent::Ended { record } => Some(&**record),
             _ => None,
-        };
-        self.events.iter().filter_map(of).collect()
+        });
+        ended.collect()
     }
 
     /// Whether nothing is left of any call.

@@ -140,7 +140,10 @@ async fn validate(shared: &Shared, job: Job) -> Result<(), Error> {
                     }
                 };
                 jobs::finish(db, &job.lease, now).await?;
-                let refusal = wants.as_ref().map(|()| ()).map_err(String::as_str);
+                let refusal = match &wants {
+                    Ok(()) => Ok(()),
+                    Err(why) => Err(why.as_str()),
+                };
                 events::settle(db, id, refusal, now).await?;
                 Ok::<_, Error>(Some(wants))
             })

@@ -9,7 +9,7 @@ use super::connection::Value;
 use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::types::Json;
-use sqlx::{Arguments as _, AssertSqlSafe, Either, Executor as _, SqlSafeStr as _, SqlStr};
+use sqlx::{Arguments as _, Either, Executor as _, SqlSafeStr as _, SqlStr};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -138,9 +138,7 @@ impl Trip {
         if self.texts.len() >= TEXTS_MAX {
             self.texts.clear();
         }
-        let text: std::sync::Arc<str> = compose(&key).into();
-        // Made of nothing but our own constants.
-        let text = AssertSqlSafe(text).into_sql_str();
+        let text = safe(compose(&key));
         self.texts.insert(key, text.clone());
         text
     }
@@ -153,6 +151,11 @@ const STEPS_MAX: usize = 16;
 /// Texts put together and kept: the units of this program have a few dozen sequences of statements. Each is
 /// prepared in SQLite too, whose cache has about as much room.
 const TEXTS_MAX: usize = 256;
+
+/// Vouches for a text that is made of nothing but our own constants.
+fn safe(composed: String) -> SqlStr {
+    sqlx::AssertSqlSafe(std::sync::Arc::<str>::from(composed)).into_sql_str()
+}
 
 /// Puts statements behind each other, the parameters of each numbered on from those before.
 fn compose(statements: &[(&str, usize)]) -> String {

@@ -47,7 +47,7 @@ async fn a_subscription_is_pending_until_it_is_settled(database: Database) {
     assert!(!format!("{found:?}").contains("secret"));
     let mut db = store.read().await.unwrap();
     assert_eq!(events::by_name(&mut db, tenant, "texts").await.unwrap(), Some(new.clone()));
-    assert_eq!(events::list(&mut db, tenant).await.unwrap(), [new.clone()]);
+    assert_eq!(events::list(&mut db, tenant).await.unwrap(), std::slice::from_ref(&new));
     assert_eq!(events::active(&mut db).await.unwrap(), []);
     drop(db);
 

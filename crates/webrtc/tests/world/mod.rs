@@ -30,6 +30,9 @@ pub(crate) struct Network {
     pub(crate) jitter_ms: u64,
 }
 
+/// When a datagram arrives, which it is, from where, to where, and what it holds.
+type Flying = (Instant, u64, SocketAddr, SocketAddr, Vec<u8>);
+
 pub(crate) struct World {
     pub(crate) start: Instant,
     pub(crate) now: Instant,
@@ -45,7 +48,7 @@ pub(crate) struct World {
     dropped: BTreeMap<Dropped, u64>,
     certificate: Certificate,
     random: ChaCha8Rng,
-    flying: BinaryHeap<Reverse<(Instant, u64, SocketAddr, SocketAddr, Vec<u8>)>>,
+    flying: BinaryHeap<Reverse<Flying>>,
     flown: u64,
     /// How often a datagram of a handshake was sent, by its sender, content type and message type.
     lost: HashMap<(SocketAddr, u8, Option<u8>), usize>,

@@ -11,7 +11,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rtcp_types", &["crates/media/src/rtcp.rs"]),
     ("audiopus", &["crates/media/src/opus.rs"]),
     // Benches have it play the browser.
-    ("str0m", &["crates/webrtc/", "crates/call/benches/"]),
+    ("str0m", &["crates/webrtc/"]),
     ("rusmpp", &["crates/sms/src/pdu.rs"]),
     ("sqlx", &["crates/storage/"]),
     // The second door is the server that the router is mounted on.

@@ -115,6 +115,10 @@ impl Door {
     }
 
     /// Returns the answer that opens the WebSocket.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refusal is an answer like the other, and made once a request"
+    )]
     fn check<B>(&self, request: &Request<B>) -> Result<Response<Body>, Response<Body>> {
         let headers = request.headers();
         let is_upgrade = request.method() == Method::GET
