@@ -233,8 +233,11 @@ impl RoutingTable {
     /// Returns the trunk that a request from this source over this transport belongs to.
     ///
     /// The most specific network wins, as in a routing table of IP; of trunks that name the same network, the
-    /// one configured first.
+    /// one configured first. Over secure WebSocket only users come, wherever they are.
     pub fn identify(&self, source: SocketAddr, transport: Transport) -> Option<&Arc<Trunk>> {
+        if transport == Transport::Wss {
+            return self.users();
+        }
         let ip = source.ip().to_canonical();
         let lengths = if ip.is_ipv4() { &self.v4_lengths } else { &self.v6_lengths };
         lengths

@@ -295,9 +295,13 @@ impl TrunkMatch {
         self.accepts_transport(transport) && self.accepts_source(source.ip())
     }
 
-    /// Whether requests may come over this transport.
+    /// Whether requests may come over this transport. Where none are named, all but secure WebSocket: users come by that.
     pub fn accepts_transport(&self, transport: Transport) -> bool {
-        self.transports.is_empty() || self.transports.contains(&transport)
+        if self.transports.is_empty() {
+            transport != Transport::Wss
+        } else {
+            self.transports.contains(&transport)
+        }
     }
 
     /// Whether requests may come from this address. A v4-mapped IPv6 address counts as the IPv4 address.

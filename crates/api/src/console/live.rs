@@ -62,9 +62,9 @@ pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
 }
 
 fn number(text: &str) -> Option<E164> {
-    match DialPlan::default().normalise(text) {
-        Ok(Dialled::Number(number)) => Some(number),
-        Ok(Dialled::Service(_)) | Err(_) => None,
+    match (E164::parse(text), DialPlan::default().normalise(text)) {
+        (Ok(number), _) | (Err(_), Ok(Dialled::Number(number))) => Some(number),
+        (Err(_), Ok(Dialled::Service(_)) | Err(_)) => None,
     }
 }
 
@@ -106,6 +106,7 @@ mod tests {
     fn parties_are_read_as_trunks_and_browsers_write_them() {
         let number = |text| super::number(text).map(|number| number.to_string());
         assert_eq!(number("+14255550100").as_deref(), Some("+14255550100"));
+        assert_eq!(number("+18335550199").as_deref(), Some("+18335550199"));
         assert_eq!(number("4255550100").as_deref(), Some("+14255550100"));
         assert_eq!(number("alice"), None);
         let resource = Uuid::from_u128(7);

@@ -48,6 +48,18 @@ fn the_most_specific_network_names_the_trunk() {
 }
 
 #[test]
+fn over_secure_web_socket_only_users_come() {
+    let table = table(vec![trunk("near", &["127.0.0.1/32"], vec![])], vec![], vec![]);
+    let source = "127.0.0.1:40000".parse().unwrap();
+    assert_eq!(table.identify(source, Transport::Tcp).unwrap().id, id("near"));
+    assert_eq!(
+        table.identify(source, Transport::Wss).map(|trunk| &trunk.id),
+        table.users().map(|users| &users.id)
+    );
+    assert!(!table.trunks()[0].inbound.accepts_transport(Transport::Wss));
+}
+
+#[test]
 fn a_narrower_trunk_on_another_transport_leaves_the_call_to_the_wider_one() {
     let mut narrow = trunk("narrow", &["10.1.0.0/16"], vec![]);
     narrow.inbound.transports = vec![Transport::Tls];

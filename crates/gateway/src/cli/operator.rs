@@ -212,6 +212,12 @@ pub enum NumberCommand {
         /// The resource's name or id.
         #[arg(long)]
         resource: String,
+        /// Calling: none, inbound, outbound or inbound+outbound.
+        #[arg(long, value_name = "CAPABILITY", default_value = "inbound+outbound")]
+        calling: Capability,
+        /// Text messages: none, inbound, outbound or inbound+outbound.
+        #[arg(long, value_name = "CAPABILITY", default_value = "none")]
+        sms: Capability,
         /// Which database.
         #[command(flatten)]
         database: Database,

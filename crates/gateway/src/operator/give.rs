@@ -4,7 +4,7 @@ use super::{ACTOR, find, now_unix_ms, patiently, print_json};
 use crate::cli::Database;
 use anyhow::Context;
 use serde_json::json;
-use trunkline_model::{AssignmentType, E164};
+use trunkline_model::{AssignmentType, Capability, E164};
 use trunkline_numbers::RuleBook;
 use trunkline_numbers::eligibility::Request;
 use trunkline_storage::numbers::{self, Act, Number, Terms};
@@ -18,19 +18,28 @@ const HELD_MS: i64 = 60_000;
 
 const DAY_MS: i64 = 86_400_000;
 
+/// Which number, and what it is to be able to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gift {
+    pub(super) number: E164,
+    pub(super) calling: Capability,
+    pub(super) sms: Capability,
+}
+
 pub(super) async fn give(
     store: &Store,
     book: &RuleBook,
-    number: E164,
+    gift: Gift,
     name: &str,
     database: &Database,
 ) -> anyhow::Result<()> {
+    let number = gift.number;
     let mut db = store.read().await?;
     let resource = find(&mut db, name).await?;
     let held = numbers::by_e164(&mut db, number).await?;
     drop(db);
     let held = held.with_context(|| format!("{number} is not in the inventory"))?;
-    let terms = terms(book, &resource, &held)?;
+    let terms = terms(book, &resource, &held, gift)?;
     let term_days = book.active().1.term_days;
     let purchase = patiently(async || buy(store, &resource, number, terms.clone(), term_days).await).await?;
     anyhow::ensure!(
@@ -45,16 +54,16 @@ pub(super) async fn give(
     Ok(())
 }
 
-/// What the number can do, at the price of the rules in force.
-fn terms(book: &RuleBook, resource: &Resource, number: &Number) -> anyhow::Result<Terms> {
+/// What the number is to be able to do, at the price of the rules in force.
+fn terms(book: &RuleBook, resource: &Resource, number: &Number, gift: Gift) -> anyhow::Result<Terms> {
     let imported = &number.imported;
     let assignment_type = AssignmentType::Application;
     let request = Request {
         number_country: imported.country.clone(),
         number_type: imported.number_type,
         assignment: assignment_type,
-        calling: imported.calling,
-        sms: imported.sms,
+        calling: gift.calling,
+        sms: gift.sms,
         area_code: None,
     };
     let decision = book.decide(&trunkline_api::profile(resource), &request);

@@ -42,9 +42,10 @@ pub fn number(config: &Config, command: NumberCommand) -> anyhow::Result<bool> {
             let wish = Wish { to: NumberState::Quarantine, rests_until, force: false };
             on_database(config, async |store| change(store, &numbers, wish, &database).await)?;
         }
-        NumberCommand::Give { number, resource, database } => {
+        NumberCommand::Give { number, resource, calling, sms, database } => {
             let book = rules::load(&config.numbers)?;
-            on_database(config, async |store| give::give(store, &book, number, &resource, &database).await)?;
+            let gift = give::Gift { number, calling, sms };
+            on_database(config, async |store| give::give(store, &book, gift, &resource, &database).await)?;
         }
         NumberCommand::Assign { number, users, in_order, ring_secs, overflow_user, database } => {
             let wish = assign::Wish { users, in_order, ring_secs, overflow: overflow_user };

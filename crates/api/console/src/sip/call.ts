@@ -51,7 +51,10 @@ export class Call {
     session.on("unhold", () => this.showHold());
     session.on("muted", () => (this.muted.value = true));
     session.on("unmuted", () => (this.muted.value = false));
-    session.on("ended", ({ cause, message }) => this.over(cause, message));
+    session.on("ended", ({ cause, message, originator }) => {
+      const bye = (originator as string) === "local" ? "you hung up" : "they hung up";
+      this.over(cause === "Terminated" ? bye : cause, message);
+    });
     session.on("failed", ({ cause, message }) => this.over(cause, message));
   }
 
