@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use std::pin::Pin;
 use trunkline_model::{CallId, E164, LegQuality};
-use trunkline_numbers::{DialPlan, Dialled};
 use trunkline_storage::numbers;
 use uuid::Uuid;
 
@@ -61,11 +60,10 @@ pub(super) async fn list(call: Call) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &serde_json::json!({ "calls": shown })))
 }
 
+/// Reads a number as a trunk or a person writes it: with or without `+`, with or without the 1.
 fn number(text: &str) -> Option<E164> {
-    match (E164::parse(text), DialPlan::default().normalise(text)) {
-        (Ok(number), _) | (Err(_), Ok(Dialled::Number(number))) => Some(number),
-        (Err(_), Ok(Dialled::Service(_)) | Err(_)) => None,
-    }
+    let completed = |prefix| E164::parse(&format!("{prefix}{text}")).ok().filter(E164::is_nanp);
+    E164::parse(text).ok().or_else(|| completed("+")).or_else(|| completed("+1"))
 }
 
 /// Returns the resource of a user, of whom a SIP URI has what follows `8:acs:`.
@@ -107,6 +105,7 @@ mod tests {
         let number = |text| super::number(text).map(|number| number.to_string());
         assert_eq!(number("+14255550100").as_deref(), Some("+14255550100"));
         assert_eq!(number("+18335550199").as_deref(), Some("+18335550199"));
+        assert_eq!(number("14255550100").as_deref(), Some("+14255550100"));
         assert_eq!(number("4255550100").as_deref(), Some("+14255550100"));
         assert_eq!(number("alice"), None);
         let resource = Uuid::from_u128(7);
