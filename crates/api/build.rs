@@ -17,9 +17,13 @@ fn main() -> io::Result<()> {
     let mut source = String::from("pub(super) static FILES: &[File] = &[\n");
     for file in &files {
         let path = file.strip_prefix(&built).map_err(io::Error::other)?;
-        let bytes = fs::canonicalize(file)?;
-        writeln!(source, "    File {{ path: {path:?}, bytes: include_bytes!({bytes:?}) }},")
-            .map_err(io::Error::other)?;
+        // From the crate's folder as it is at each build: a checkout may be moved.
+        let bytes = format!("/{}", file.display());
+        writeln!(
+            source,
+            "    File {{ path: {path:?}, bytes: include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {bytes:?})) }},"
+        )
+        .map_err(io::Error::other)?;
     }
     if files.is_empty() {
         source += "    File { path: \"index.html\", bytes: include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \
