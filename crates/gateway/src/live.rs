@@ -1,10 +1,10 @@
 //! The calls that are up now, for whoever looks: what signalling told of them, and what their legs see.
 
+use crate::app::unix_ms;
 use crate::media_worker::Observer;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 use trunkline_api::{LiveCall, LiveCalls};
 use trunkline_call::{BridgeStats, CallEvent};
 use trunkline_model::CallId;
@@ -27,12 +27,12 @@ impl Board {
         match event {
             CallEvent::Started { call, from, to, .. } => {
                 let (from, to) = (from.clone(), to.clone());
-                let shown = Shown { from, to, started_unix_ms: now_unix_ms(), answered_unix_ms: None };
+                let shown = Shown { from, to, started_unix_ms: unix_ms(), answered_unix_ms: None };
                 self.calls().insert(*call, shown);
             }
             CallEvent::Answered { call } => {
                 if let Some(shown) = self.calls().get_mut(call) {
-                    shown.answered_unix_ms = Some(now_unix_ms());
+                    shown.answered_unix_ms = Some(unix_ms());
                 }
             }
             CallEvent::Ended { record } => {
@@ -46,11 +46,6 @@ impl Board {
     fn calls(&self) -> MutexGuard<'_, HashMap<CallId, Shown>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn now_unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Both together.

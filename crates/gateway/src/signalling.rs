@@ -1,5 +1,6 @@
 //! The signalling task: one thread drives one B2BUA and its SIP sockets.
 
+use crate::app::unix_ms;
 use crate::authenticator::Questions;
 use crate::config::StreamLimits;
 use crate::dns::{Question, Resolver};
@@ -10,7 +11,7 @@ use crate::net::{Bound, Known, Net, ws};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tracing::{error, info};
@@ -132,12 +133,6 @@ struct Signalling {
     gauges_due: Instant,
     trunks_due: Instant,
     panics: Vec<Instant>,
-}
-
-/// Returns what the wall clock says, in milliseconds of the Unix epoch.
-fn unix_ms() -> i64 {
-    let epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    i64::try_from(epoch.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// How far the end of the process has come.
